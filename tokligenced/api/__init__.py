@@ -1,0 +1,1 @@
+"""HTTP for machines: parse, call the gateway, write bytes."""

@@ -1,0 +1,83 @@
+"""Time, identifiers and background tasks: all that is not a function of its arguments.
+
+Everything that needs the time, a fresh id or a task of its own gets it from here, so that tests
+can put their own in its place and a stop leaves nothing running.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Clock(Protocol):
+    """Where time comes from: wall time for people and files, monotonic time for everything inside."""
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+
+class IdSource(Protocol):
+    """Where identifiers come from."""
+
+    def new(self, prefix: str) -> str:
+        """`prefix` and 26 characters that sort by time of making."""
+
+
+class RandomIds:
+    """Identifiers of 48 bits of time and 82 of chance, in Crockford's base 32."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def new(self, prefix: str) -> str:
+        """`prefix` and 26 characters that sort by time of making."""
+        number = self._clock.wall_ms() << 82 | secrets.randbits(82)
+        return prefix + "".join([_BASE32[number >> shift & 31] for shift in range(125, -1, -5)])
+
+
+class Tasks:
+    """Owner of background tasks: each has a name, none outlives `close`, none fails unseen.
+
+    `on_crash(name, error)` is called when a task ends by an exception.
+    """
+
+    def __init__(self, on_crash: Callable[[str, BaseException], None]) -> None:
+        self._on_crash = on_crash
+        self._running: set[asyncio.Task[None]] = set()
+
+    def spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
+        """Start `work`; it runs until it ends or `close` cancels it."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_crash(task.get_name(), error)
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait for it."""
+        running = tuple(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

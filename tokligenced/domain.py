@@ -1,0 +1,204 @@
+"""The nouns of the gateway: immutable, without behaviour beyond arithmetic on themselves.
+
+Units, everywhere: balances and costs are integer nano-USD (`_nano`), prices integer pico-USD per
+token or unit, points in time integer Unix milliseconds (`_at`), durations float seconds.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+PICO_PER_NANO = 1_000
+NANO_PER_USD = 1_000_000_000
+PICO_PER_USD = 1_000_000_000_000
+
+Dialect = Literal["chat", "messages", "responses", "gemini", "embeddings", "images", "rerank"]
+PayerKind = Literal["account", "org"]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a key may do; None means: the configured default."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A person who signs in and pays; `id` starts with `acct_`."""
+
+    id: str
+    email: str
+    admin: bool = False
+    unlimited: bool = False
+    created_at: int
+
+
+class Organization(Struct, frozen=True, kw_only=True):
+    """Several people who share keys and a balance; `id` starts with `org_`."""
+
+    id: str
+    slug: str
+    owner_id: str
+    unlimited: bool = False
+    created_at: int
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A bearer credential as it is stored: its SHA-256, never itself.
+
+    `prefix` is the public beginning (`tk-` and six characters) by which people recognise it.
+    `models` None means every model. `payer_id` is an account's or an organization's id.
+    """
+
+    id: str
+    digest: bytes
+    prefix: str
+    name: str
+    payer_kind: PayerKind
+    payer_id: str
+    limits: Limits = Limits()
+    models: frozenset[str] | None = None
+    spend_cap_nano: int | None = None
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Whom a key proves: the key and the account or organization that pays."""
+
+    key: Key
+    payer: Account | Organization
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Counted tokens in disjoint parts, plus units; `estimated` when the gateway had to count."""
+
+    input: int = 0
+    cached_input: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    audio_in: int = 0
+    image_in: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_out: int = 0
+    image_out: int = 0
+    images: int = 0
+    searches: int = 0
+    estimated: bool = False
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens that went in, cached or not."""
+        return (
+            self.input + self.cached_input + self.cache_write_5m + self.cache_write_1h + self.audio_in + self.image_in
+        )
+
+    @property
+    def completion_tokens(self) -> int:
+        """All tokens that came out, visible or not."""
+        return self.output + self.reasoning + self.audio_out + self.image_out
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Rates(Struct, frozen=True, kw_only=True):
+    """Integer pico-USD per token of each part of `Usage`, and per call, image and search."""
+
+    input: int = 0
+    cached_input: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    audio_in: int = 0
+    image_in: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_out: int = 0
+    image_out: int = 0
+    per_call: int = 0
+    per_image: int = 0
+    per_search: int = 0
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """What a model costs from `effective_at` on.
+
+    `tiers` are (prompt tokens, rates) in rising order: the last whose threshold is below the
+    prompt's size applies to the whole call instead of `rates`.
+    """
+
+    rates: Rates = Rates()
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    effective_at: int = 0
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """One way to serve a model: a provider by name, and the model's name there."""
+
+    provider: str
+    model: str
+    weight: int = 1
+    priority: int = 1
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """What clients ask for by name. `prices` is in rising order of `effective_at`, empty when free."""
+
+    id: str
+    name: str
+    context_window: int
+    max_output_tokens: int
+    prices: tuple[Price, ...] = ()
+    free: bool = False
+    deployments: tuple[Deployment, ...]
+    aliases: tuple[str, ...] = ()
+    owned_by: str = ""
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    supported_parameters: tuple[str, ...] = ()
+    created_at: int = 0
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One client request, read as far as the gateway needs it.
+
+    `body` is what the client sent; `members` gives for each top-level member of that JSON object
+    where its value begins and ends, so that one value can be exchanged and the rest stays as it was.
+    `max_output_tokens` is the client's own limit, None where it set none.
+    """
+
+    dialect: Dialect
+    model: str
+    body: bytes
+    members: Mapping[str, tuple[int, int]]
+    stream: bool = False
+    include_usage: bool = False
+    max_output_tokens: int | None = None
+    choices: int = 1
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of a call; the usage row and the canonical log line are made of it."""
+
+    id: str
+    started_at: int
+    key_id: str
+    payer_id: str
+    endpoint: str
+    model: str
+    stream: bool
+    status: int
+    error: str | None = None
+    provider: str | None = None
+    upstream_model: str | None = None
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_nano: int = 0
+    first_byte: float | None = None
+    duration: float = 0.0

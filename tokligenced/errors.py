@@ -1,0 +1,145 @@
+"""The error tree: every refusal a client can be given, and what the command line reports.
+
+    TokligencedError
+    ├── ConfigError                 a file, a dotted path in it, a value, a reason    (exit 2)
+    ├── StoreError                  the database can't be opened, read or written     (exit 3)
+    │   └── StoreLocked             another process has it
+    ├── NotFound                    a command named something that is not there       (exit 1)
+    ├── Conflict                    a command contradicts what is there               (exit 1)
+    ├── InvalidInput                a command's argument can't be what it says        (exit 2)
+    └── CallError                   one HTTP answer, rendered by the client's dialect
+        ├── InvalidRequest          400, 404, 408, 413, 415, 426
+        ├── Unauthenticated         401
+        ├── PaymentRequired         402
+        ├── RateLimited             429
+        ├── Unavailable             503
+        │   └── UpstreamFailed      503, one attempt failed: the next deployment may do better
+        └── InternalError           500, opaque; the cause is only in the log
+
+Foreign exceptions are translated in one place each: aiohttp's in `gateway/upstream.py`, SQLite's in
+`store/database.py`, TOML's in `config.py`, JSON's in `dialects/body.py`.
+"""
+
+
+class TokligencedError(Exception):
+    """The root; `str()` of each is one line fit to be shown to a person."""
+
+
+class ConfigError(TokligencedError):
+    """The configuration can't be used: `FILE: dotted.path: reason`."""
+
+    def __init__(self, file: str, path: str, reason: str) -> None:
+        super().__init__(": ".join(part for part in (file, path, reason) if part))
+        self.file = file
+        self.path = path
+        self.reason = reason
+
+
+class StoreError(TokligencedError):
+    """The database can't be opened, read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the database's lock."""
+
+
+class NotFound(TokligencedError):
+    """What was named does not exist."""
+
+
+class Conflict(TokligencedError):
+    """What was asked contradicts what exists."""
+
+
+class InvalidInput(TokligencedError):
+    """An argument's value can't be used."""
+
+
+class CallError(TokligencedError):
+    """A refusal of one call, as the contract's table of errors has it.
+
+    `status` and `type` come from the subclass unless given; `code` is one of the contract's codes;
+    `param` names the request's field at fault; `retry_after` is in seconds, 1 to 60.
+    """
+
+    status = 500
+    type = "api_error"
+
+    def __init__(
+        self,
+        code: str | None,
+        message: str,
+        *,
+        param: str | None = None,
+        status: int | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        if status is not None:
+            self.status = status
+
+
+class InvalidRequest(CallError):
+    """The request itself is at fault."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class Unauthenticated(CallError):
+    """No key, or one that proves nobody."""
+
+    status = 401
+    type = "authentication_error"
+
+
+class PaymentRequired(CallError):
+    """The payer's balance or the key's spend cap can't cover the call."""
+
+    status = 402
+    type = "insufficient_quota"
+
+
+class RateLimited(CallError):
+    """One of the key's limits is reached; `code` names it."""
+
+    status = 429
+    type = "rate_limit_error"
+
+
+class Unavailable(CallError):
+    """The gateway or everything behind it can't serve the call now."""
+
+    status = 503
+    type = "service_unavailable"
+
+
+class UpstreamFailed(Unavailable):
+    """One attempt failed.
+
+    `safe_to_retry` is false when the upstream may already have worked on the request.
+    `operator_fault` marks what the operator must mend (credentials, billing).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after: int | None = None,
+        safe_to_retry: bool = True,
+        operator_fault: bool = False,
+        detail: str = "",
+    ) -> None:
+        super().__init__(code, message, retry_after=retry_after)
+        self.safe_to_retry = safe_to_retry
+        self.operator_fault = operator_fault
+        self.detail = detail
+
+
+class InternalError(CallError):
+    """Something unexpected; the message says nothing but the request id."""

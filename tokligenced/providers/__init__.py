@@ -1,0 +1,1 @@
+"""Upstream accounts: address, credentials, dialect, quirks; no I/O."""

@@ -1,0 +1,1 @@
+"""All SQL, behind a few functions that take and give domain types."""
