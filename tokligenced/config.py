@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from tokligenced.domain import Limits, Model
 
-ProviderType = Literal["openai", "azure", "anthropic", "gemini", "deepseek", "cohere", "jina", "voyage", "demo"]
+ProviderType = Literal[
+    "openai", "azure", "anthropic", "gemini", "deepseek", "cohere", "jina", "voyage", "demo"
+]
 
 
 class Secret:

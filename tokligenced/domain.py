@@ -94,7 +94,12 @@ class Usage(Struct, frozen=True, kw_only=True):
     def prompt_tokens(self) -> int:
         """All tokens that went in, cached or not."""
         return (
-            self.input + self.cached_input + self.cache_write_5m + self.cache_write_1h + self.audio_in + self.image_in
+            self.input
+            + self.cached_input
+            + self.cache_write_5m
+            + self.cache_write_1h
+            + self.audio_in
+            + self.image_in
         )
 
     @property

@@ -1,4 +1,4 @@
-"""What a provider is to the gateway: something that makes exchanges. Pure; knows no sockets, keys or money."""
+"""What a provider is to the gateway: a maker of exchanges, pure, knowing no sockets, keys or money."""
 
 from collections.abc import Mapping
 from typing import Protocol
