@@ -207,3 +207,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     cost_nano: int = 0
     first_byte: float | None = None
     duration: float = 0.0
+
+
+def decimal_usd(amount: int, unit: int = NANO_PER_USD, places: int = 0) -> str:
+    """`amount` of 1/`unit` USD as an exact decimal string, of at least `places` decimal places."""
+    whole, rest = divmod(abs(amount), unit)
+    digits = f"{rest:0{len(str(unit)) - 1}d}".rstrip("0").ljust(places, "0")
+    return ("-" if amount < 0 else "") + str(whole) + ("." + digits if digits else "")

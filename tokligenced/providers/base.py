@@ -11,13 +11,17 @@ from tokligenced.errors import CallError
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
-    """What goes to an upstream; `headers` hold credentials, so a request is never logged."""
+    """What goes to an upstream; `headers` hold credentials, so a request is never logged.
+
+    Time-outs are in seconds: for the connection to stand, and for silence once it does.
+    """
 
     method: str = "POST"
     url: str
     headers: Mapping[str, str]
     body: bytes
-    stream: bool = False
+    connect_timeout: float
+    idle_timeout: float
 
 
 class Exchange(Protocol):

@@ -1,0 +1,79 @@
+"""The routes for machines, and what answers where there is none."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from tokligenced.api import catalog, chat
+from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
+from tokligenced.dialects.chat import render_error
+from tokligenced.errors import CallError, InvalidRequest
+
+_PLAIN = {"Server": SERVER}
+
+
+def build(front: Front) -> web.Application:
+    """The application; it owns nothing and closes nothing."""
+    # Bodies are read and bounded by the endpoints, so aiohttp's own limit must not come first.
+    app = web.Application(client_max_size=front.max_request_bytes + 1)
+    app[FRONT] = front
+    _add(app, "POST", "/v1/chat/completions", endpoint(front, "chat", chat.completions, booked=True))
+    _add(app, "GET", "/v1/models", endpoint(front, "models", catalog.models, booked=False))
+    _add(app, "GET", "/v1/models/{model:.+}", endpoint(front, "models", catalog.model, booked=False))
+    _add(app, "GET", "/v1/providers", endpoint(front, "providers", catalog.providers, booked=False))
+    _add(app, "GET", "/v1/key", endpoint(front, "key", catalog.key, booked=False))
+    _add(app, "GET", "/healthz", _healthz)
+    _add(app, "GET", "/", _start)
+    app.router.add_route("*", "/{path:.*}", _not_found)
+    return app
+
+
+def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    resource = app.router.add_resource(path)
+    resource.add_route(method, handler, expect_handler=_expect)
+    allowed = [method]
+    if method == "GET":
+        resource.add_route("HEAD", handler, expect_handler=_expect)
+        allowed.append("HEAD")
+
+    async def other(request: web.Request) -> web.Response:
+        error = InvalidRequest(
+            "method_not_allowed", f"{request.method} is not allowed here; use {method}.", status=405
+        )
+        response = _plain_refusal(error)
+        response.headers["Allow"] = ", ".join(allowed)
+        return response
+
+    resource.add_route("*", other)
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"}, headers=_PLAIN)
+
+
+async def _start(_request: web.Request) -> web.Response:
+    return web.Response(text="tokligenced: the API is at /v1\n", headers=_PLAIN)
+
+
+async def _not_found(request: web.Request) -> web.Response:
+    return _plain_refusal(InvalidRequest("not_found", f"There is nothing at {request.path}.", status=404))
+
+
+def _plain_refusal(error: CallError) -> web.Response:
+    return web.Response(
+        status=error.status, body=render_error(error), headers={**_PLAIN, "Content-Type": JSON}
+    )
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    """Say that the body may come, unless its head alone is enough to refuse it."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return _plain_refusal(InvalidRequest("invalid_value", "Unknown expectation.", status=417))
+    try:
+        check_head(request.app[FRONT], request)
+    except CallError as error:
+        response = _plain_refusal(error)
+        response.force_close()
+        return response
+    if request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None

@@ -1,0 +1,160 @@
+"""What every endpoint shares: authentication, the call's trail, errors in the client's dialect, headers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from tokligenced.api.live import LiveStreams
+from tokligenced.clock import Clock, IdSource
+from tokligenced.dialects import chat
+from tokligenced.domain import Principal, decimal_usd
+from tokligenced.errors import CallError, InternalError, InvalidRequest, Unavailable
+from tokligenced.gateway.auth import Authenticator
+from tokligenced.gateway.ledger import Ledger
+from tokligenced.gateway.limits import RateLimiter
+from tokligenced.gateway.relay import Relay
+from tokligenced.gateway.routing import Router
+from tokligenced.gateway.trail import Trail
+
+JSON = "application/json"
+SERVER = "tokligenced"
+
+
+class Front(Struct, frozen=True, kw_only=True):
+    """The services that endpoints work with; sizes in bytes, time-outs in seconds."""
+
+    authenticator: Authenticator
+    router: Router
+    limiter: RateLimiter
+    relay: Relay
+    ledger: Ledger
+    live: LiveStreams
+    clock: Clock
+    ids: IdSource
+    max_request_bytes: int
+    body_timeout: float
+
+
+FRONT = web.AppKey("front", Front)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[Front, web.Request, Principal, Trail], Awaitable[web.StreamResponse]]
+
+
+def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handler:
+    """Wrap an endpoint: `booked` ones leave an outcome for every call whose key proved somebody."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        trail = Trail(
+            front.ids.new("req_"),
+            name,
+            started_at=front.clock.wall_ms(),
+            started=front.clock.monotonic(),
+        )
+        front.live.started()
+        try:
+            trail.principal = principal = front.authenticator.authenticate(
+                request.headers.get("Authorization")
+            )
+            return await serve(front, request, principal, trail)
+        except CallError as error:
+            trail.failed(error)
+            return refusal(front, trail, error)
+        except asyncio.CancelledError as error:
+            trail.failed(error)
+            if not front.live.cut_off():
+                raise
+            return refusal(front, trail, shut_down())
+        except ConnectionError as error:
+            trail.failed(error)
+            raise
+        except Exception as error:
+            trail.failed(error)
+            structlog.get_logger().exception("call.crashed", request_id=trail.id)
+            return refusal(
+                front, trail, InternalError("internal_error", f"Internal error; request {trail.id}.")
+            )
+        finally:
+            front.live.ended()
+            if booked and trail.principal is not None and not trail.settled:
+                front.ledger.settle(trail.outcome(front.clock.monotonic()), trail.principal)
+
+    return handle
+
+
+def shut_down() -> Unavailable:
+    """What those hear whose call outlives the drain time-out."""
+    return Unavailable("shutting_down", "The gateway is shutting down.", retry_after=5)
+
+
+def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, str]:
+    """The headers of every authenticated answer."""
+    headers = {"Content-Type": content_type, "Server": SERVER, "x-request-id": trail.id}
+    if trail.principal is not None:
+        headers |= front.limiter.headers(trail.principal.key)
+    if trail.provider is not None:
+        headers["x-tokligence-provider"] = trail.provider
+        headers["x-tokligence-attempts"] = str(trail.attempts)
+    return headers
+
+
+def whole_answer(front: Front, trail: Trail, body: bytes, content_type: str = JSON) -> web.Response:
+    """An answer that is not streamed, with what it cost."""
+    headers = answer_headers(front, trail, content_type)
+    if trail.settled:
+        headers["x-tokligence-cost"] = decimal_usd(trail.cost_nano)
+    return web.Response(body=body, headers=headers)
+
+
+def refusal(front: Front, trail: Trail, error: CallError) -> web.Response:
+    """The answer that an error makes, in the client's dialect."""
+    headers = answer_headers(front, trail, JSON)
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    response = web.Response(status=error.status, body=chat.render_error(error), headers=headers)
+    if error.status in (408, 413):
+        # The rest of the body is still on its way, and nobody will read it.
+        response.force_close()
+    return response
+
+
+def check_head(front: Front, request: web.Request) -> None:
+    """Refuse by the head alone what need not be read: raises `InvalidRequest` (413, 415)."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise InvalidRequest("unsupported_media_type", "Send the body uncompressed.", status=415)
+    if "json" not in request.headers.get("Content-Type", JSON):
+        raise InvalidRequest("unsupported_media_type", "Send Content-Type: application/json.", status=415)
+    if (request.content_length or 0) > front.max_request_bytes:
+        raise _too_large(front)
+
+
+async def read_body(front: Front, request: web.Request) -> bytes:
+    """The request's body. Raises `InvalidRequest`: 408 when it drips, 413, 415."""
+    check_head(front, request)
+    content = request.content
+    if content.is_eof():
+        body = content.read_nowait()
+        if len(body) > front.max_request_bytes:
+            raise _too_large(front)
+        return body
+    chunks = []
+    size = 0
+    try:
+        async with asyncio.timeout(front.body_timeout):
+            while chunk := await content.readany():
+                size += len(chunk)
+                if size > front.max_request_bytes:
+                    raise _too_large(front)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise InvalidRequest("request_timeout", "The body did not arrive in time.", status=408) from None
+    return b"".join(chunks)
+
+
+def _too_large(front: Front) -> InvalidRequest:
+    return InvalidRequest(
+        "payload_too_large", f"The body is larger than {front.max_request_bytes} bytes.", status=413
+    )

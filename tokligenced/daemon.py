@@ -1,0 +1,245 @@
+"""The composition root: the one place where objects meet; listen, drain, stop."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+import structlog
+import uvloop
+from aiohttp import http_parser, web
+from msgspec import Struct
+
+from tokligenced import __version__, catalog, config, logs
+from tokligenced.api import app as api
+from tokligenced.api.control import ControlServer, socket_path
+from tokligenced.api.front import Front
+from tokligenced.api.live import LiveStreams
+from tokligenced.clock import RandomIds, SystemClock, Tasks
+from tokligenced.config import Config
+from tokligenced.errors import ConfigError, StoreError, TokligencedError, UpstreamFailed
+from tokligenced.gateway.auth import Authenticator
+from tokligenced.gateway.demo_upstream import DemoUpstream
+from tokligenced.gateway.directory import Directory
+from tokligenced.gateway.ledger import Ledger
+from tokligenced.gateway.lifecycle import Lifecycle
+from tokligenced.gateway.limits import RateLimiter
+from tokligenced.gateway.operations import OPERATIONS, Operations, Services
+from tokligenced.gateway.relay import Relay
+from tokligenced.gateway.routing import Router
+from tokligenced.gateway.runtime import Reloader, runtime_operations
+from tokligenced.gateway.upstream import HttpUpstream
+from tokligenced.store.database import Database
+
+_BACKLOG = 4096
+_HEADER_DEADLINE = 15.0
+_LAST_WORDS = 2.0
+_FIRST_SYSTEMD_FD = 3
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """A daemon that listens: what those who started it may want to use before it goes on."""
+
+    config: Config
+    directory: Directory
+
+
+Ready = Callable[[Running], Awaitable[None]]
+
+
+def run(config_path: Path) -> int:
+    """Run the daemon in the foreground until it is told to stop; the exit code."""
+
+    async def no_more(_running: Running) -> None:
+        pass
+
+    return _run(config_path, no_more)
+
+
+def demo() -> int:
+    """Run the daemon with the demo provider in a folder that goes when it ends; the exit code."""
+    with tempfile.TemporaryDirectory(prefix="tokligenced-demo-") as folder:
+        path = Path(folder) / "config.toml"
+        text = resources.files("tokligenced").joinpath("demo.toml").read_text()
+        path.write_text(text.replace("{folder}", folder))
+        return _run(path, _greet)
+
+
+async def _greet(running: Running) -> None:
+    account = await running.directory.create_account("demo@example.com", actor="demo")
+    _, key = await running.directory.create_key(account, name="demo", actor="demo")
+    url = running.config.server.public_url
+    greeting = resources.files("tokligenced").joinpath("demo.txt").read_text()
+    print(greeting.format(url=url, key=key), flush=True)  # noqa: T201 - it is for the person who ran it
+
+
+def _run(config_path: Path, ready: Ready) -> int:
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        return _fail("aiohttp's C parser is missing; install aiohttp from its binary package", 3)
+    try:
+        settings = config.load(config_path, os.environ)
+    except ConfigError as error:
+        return _fail(str(error), 2)
+    logs.configure(settings.log.level, settings.log.format)
+    try:
+        uvloop.run(_serve(config_path, settings, ready))
+    except ConfigError as error:
+        return _fail(str(error), 2)
+    except TokligencedError as error:
+        return _fail(str(error), 3)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"tokligenced: {message}", file=sys.stderr)  # noqa: T201 - the one line a failed start leaves
+    return code
+
+
+async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
+    log = structlog.get_logger()
+    for warning in settings.warnings:
+        log.warning("config.warning", warning=warning)
+    clock = SystemClock()
+    ids = RandomIds(clock)
+    lifecycle = Lifecycle()
+    live = LiveStreams()
+    # What is entered here leaves in reverse order: first no new calls, last the database.
+    async with AsyncExitStack() as stack:
+        tasks = Tasks(on_crash=lambda name, error: log.critical("task.crashed", task=name, error=repr(error)))
+        stack.push_async_callback(tasks.close)
+        database = await Database.open(
+            settings.database.path,
+            durability=settings.database.durability,
+            tasks=tasks,
+            on_lost=lambda writes, error: log.error("store.lost", writes=len(writes), error=str(error)),
+        )
+        stack.push_async_callback(database.close)
+        directory = await Directory.load(database, clock=clock, ids=ids)
+        router = Router(catalog.build(settings), chance=random.SystemRandom().random)
+        limiter = RateLimiter(clock, lambda: router.catalog.default_limits)
+        upstream = DemoUpstream(HttpUpstream())
+        stack.push_async_callback(upstream.close)
+        ledger = Ledger(database, report=logs.call_finished)
+        front = Front(
+            authenticator=Authenticator(directory, clock),
+            router=router,
+            limiter=limiter,
+            relay=Relay(
+                router=router,
+                limiter=limiter,
+                ledger=ledger,
+                upstream=upstream,
+                lifecycle=lifecycle,
+                clock=clock,
+                alert=_alert,
+            ),
+            ledger=ledger,
+            live=live,
+            clock=clock,
+            ids=ids,
+            max_request_bytes=settings.server.max_request_bytes,
+            body_timeout=settings.server.body_timeout,
+        )
+        tasks.spawn("live", live.watch())
+        reloader = Reloader(config_path, settings, router)
+        control = ControlServer(
+            socket_path(settings.database.path),
+            Operations(
+                Services(directory=directory, clock=clock),
+                {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)},
+            ),
+            on_failure=lambda name, error: log.error("control.failed", operation=name, error=repr(error)),
+        )
+        await control.start()
+        stack.push_async_callback(control.close)
+        runner = web.AppRunner(
+            api.build(front),
+            handler_cancellation=True,
+            keepalive_timeout=_HEADER_DEADLINE,
+            lingering_time=1.0,
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=_LAST_WORDS / 2,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        stop = _signals(reloader)
+        for listen in settings.server.listen:
+            await _listen(runner, listen)
+        await ready(Running(config=settings, directory=directory))
+        log.info(
+            "daemon.ready", version=__version__, listen=settings.server.listen, models=len(settings.models)
+        )
+        await _until_stopped(stop, lifecycle, live, settings.server.drain_timeout)
+        log.info("daemon.stopping", running=lifecycle.running)
+
+
+def _alert(provider: str, error: UpstreamFailed) -> None:
+    report = structlog.get_logger().error if error.operator_fault else structlog.get_logger().warning
+    report("upstream.failed", provider=provider, code=error.code, message=error.message, detail=error.detail)
+
+
+def _signals(reloader: Reloader) -> asyncio.Queue[str]:
+    """A queue that gets the name of each signal to stop; a hang-up reloads."""
+    stop: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(stop.put_nowait, number.name))
+    loop.add_signal_handler(signal.SIGHUP, reloader.try_reload)
+    return stop
+
+
+async def _until_stopped(
+    stop: asyncio.Queue[str], lifecycle: Lifecycle, live: LiveStreams, drain_timeout: float
+) -> None:
+    """Wait for a first signal, let running calls finish, and cut them at a second one or at the deadline."""
+    log = structlog.get_logger()
+    name = await stop.get()
+    lifecycle.drain()
+    log.info("daemon.draining", signal=name, running=lifecycle.running, timeout=drain_timeout)
+    if await _first(lifecycle.idle(), stop.get(), timeout=drain_timeout):
+        return
+    log.warning("daemon.cut", running=lifecycle.running)
+    live.cut()
+    await _first(lifecycle.idle(), timeout=_LAST_WORDS)
+
+
+async def _first(wanted: Awaitable[object], *others: Awaitable[object], timeout: float) -> bool:  # noqa: ASYNC109
+    """Whether `wanted` was done when the first of all was, or `timeout` seconds were over."""
+    tasks = [asyncio.ensure_future(each) for each in (wanted, *others)]
+    await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    done = tasks[0].done()
+    for task in tasks:
+        task.cancel()
+    return done
+
+
+async def _listen(runner: web.AppRunner, listen: str) -> None:
+    """Listen at `host:port`, `unix:/path`, or on the sockets systemd hands over."""
+    try:
+        if listen == "systemd":
+            for listener in _systemd_sockets():
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        elif listen.startswith("unix:"):
+            await web.UnixSite(runner, listen.removeprefix("unix:"), backlog=_BACKLOG).start()
+        else:
+            host, _, port = listen.rpartition(":")
+            await web.TCPSite(runner, host.strip("[]"), int(port), backlog=_BACKLOG).start()
+    except OSError as error:
+        raise StoreError(f"server.listen: {listen}: {error.strerror or error}") from error
+
+
+def _systemd_sockets() -> list[socket.socket]:
+    """The listening sockets passed by the service manager: sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise ConfigError("", "server.listen", '"systemd" needs socket activation, and LISTEN_FDS is not set')
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    return [socket.socket(fileno=_FIRST_SYSTEMD_FD + number) for number in range(count)]

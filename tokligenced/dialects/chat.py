@@ -1,0 +1,238 @@
+"""OpenAI Chat Completions: reading requests, and watching answers that pass through.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from tokligenced.dialects import body as json_body
+from tokligenced.dialects import sse
+from tokligenced.dialects.openai_usage import WireUsage, usage_of
+from tokligenced.domain import Call, Usage
+from tokligenced.errors import CallError, UpstreamFailed
+
+_Count = Annotated[int, Meta(ge=1, le=2**31)]
+
+
+class _StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class _Request(Struct):
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[Raw], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: _Count | None = None
+    max_completion_tokens: _Count | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+
+
+class _Delta(Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: Raw | None = None
+    audio: Raw | None = None
+
+
+class _Choice(Struct):
+    index: int = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Groq(Struct):
+    usage: WireUsage | None = None
+
+
+class _Answer(Struct):
+    """A whole answer or one chunk of a stream, as far as it is watched."""
+
+    choices: list[_Choice] | None = None
+    usage: WireUsage | None = None
+    error: Raw | None = None
+    x_groq: _Groq | None = None
+
+
+_read_request = msgspec.json.Decoder(_Request)
+_read_answer = msgspec.json.Decoder(_Answer)
+_read_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+def parse(body: bytes) -> Call:
+    """Read a request. Raises `InvalidRequest` naming the field at fault."""
+    members = json_body.members(body)
+    request = json_body.decode(_read_request, body)
+    options = request.stream_options
+    return Call(
+        dialect="chat",
+        model=request.model,
+        body=body,
+        members=members,
+        stream=bool(request.stream),
+        include_usage=bool(options and options.include_usage),
+        max_output_tokens=request.max_completion_tokens or request.max_tokens,
+        choices=request.n or 1,
+    )
+
+
+def request_for(call: Call, upstream_model: str, changes: Mapping[str, bytes] | None = None) -> bytes:
+    """The same request for an upstream of this dialect: its name for the model, and usage asked for.
+
+    `changes` are further members to set, as JSON values.
+    """
+    wanted = dict(changes or {})
+    if upstream_model != call.model:
+        wanted["model"] = msgspec.json.encode(upstream_model)
+    if call.stream and not call.include_usage:
+        options: dict[str, Raw] = {}
+        if span := call.members.get("stream_options"):
+            options = msgspec.json.decode(call.body[slice(*span)], type=dict[str, Raw] | None) or {}
+        options["include_usage"] = Raw(b"true")
+        wanted["stream_options"] = msgspec.json.encode(options)
+    return json_body.changed(call.body, call.members, wanted) if wanted else call.body
+
+
+def render_error(error: CallError) -> bytes:
+    """The body of an error answer."""
+    return msgspec.json.encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": error.type,
+                "param": error.param,
+                "code": error.code,
+            }
+        }
+    )
+
+
+def render_error_event(error: CallError) -> bytes:
+    """The event that ends a stream which failed after its first byte; no `[DONE]` follows."""
+    return b"data: " + render_error(error) + b"\n\n"
+
+
+class WireError(Struct):
+    """What an upstream said went wrong; `code` falls back to its type."""
+
+    message: str = ""
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _ErrorBody(Struct):
+    error: WireError | str | None = None
+    message: str | None = None
+    detail: str | None = None
+
+
+_read_error_body = msgspec.json.Decoder(_ErrorBody)
+
+
+def read_error(body: bytes) -> WireError:
+    """Read an error body; vendors disagree on where the message stands. Empty where it can't be read."""
+    try:
+        read = _read_error_body.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return WireError()
+    if isinstance(read.error, WireError):
+        return read.error
+    return WireError(message=read.error or read.message or read.detail or "")
+
+
+class Watch:
+    """Looks at an answer that passes through: usage, ends, errors, and how much was delivered.
+
+    One a call, not shared. `choices` is how many must finish before the answer is whole;
+    `hide_usage` withholds the event that carries usage alone, which the client did not ask for.
+    """
+
+    def __init__(self, *, stream: bool, choices: int = 1, hide_usage: bool = False) -> None:
+        self.usage: Usage | None = None
+        self.delivered = 0
+        self._choices = choices
+        self._hide_usage = hide_usage
+        self._finished: set[int] = set()
+        self._done = False
+        self._splitter = sse.Splitter() if stream else None
+        self._whole: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes of the answer, give those that go on to the client.
+
+        Raises `UpstreamFailed` on an error event or on what is not the dialect.
+        """
+        if self._splitter is None:
+            self._whole.append(chunk)
+            return b""
+        events = self._splitter.feed(chunk)
+        if len(events) == 1:
+            return events[0] if self._passes(events[0]) else b""
+        return b"".join([event for event in events if self._passes(event)])
+
+    def finish(self) -> bytes:
+        """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
+        if self._splitter is None:
+            whole = self._whole[0] if len(self._whole) == 1 else b"".join(self._whole)
+            self._look(whole)
+            if not self._finished:
+                raise UpstreamFailed("upstream_error", "The provider's answer holds no message.")
+            return whole
+        # The specification drops an event without its closing empty line; providers' last `[DONE]`
+        # comes that way at times, so it counts here.
+        rest = self._splitter.flush()
+        out = rest if rest and self._passes(rest) else b""
+        if not self._done and len(self._finished) < self._choices:
+            raise UpstreamFailed(
+                "upstream_error", "The provider's answer ended before it was complete.", safe_to_retry=False
+            )
+        return out
+
+    def _passes(self, event: bytes) -> bool:
+        data = sse.data_of(event)
+        if data is None:
+            return True
+        if data == b"[DONE]":
+            self._done = True
+            return True
+        return self._look(data)
+
+    def _look(self, data: bytes) -> bool:
+        try:
+            answer = _read_answer.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise UpstreamFailed(
+                "upstream_error", "The provider sent what is not a chat completion.", safe_to_retry=False
+            ) from None
+        if answer.error is not None and bytes(answer.error) != b"null":
+            raise UpstreamFailed(
+                "upstream_error",
+                "The provider reported an error instead of an answer.",
+                detail=bytes(answer.error).decode(errors="replace"),
+            )
+        for choice in answer.choices or ():
+            part = choice.delta or choice.message
+            if part is not None:
+                self._count(part)
+            if choice.finish_reason is not None:
+                self._finished.add(choice.index)
+        usage = answer.usage or (answer.x_groq.usage if answer.x_groq else None)
+        if usage is not None:
+            self.usage = usage_of(usage) or self.usage
+        return not (self._hide_usage and answer.usage is not None and not answer.choices)
+
+    def _count(self, part: _Delta) -> None:
+        for text in (part.content, part.reasoning_content, part.reasoning, part.refusal):
+            if text:
+                self.delivered += len(text.encode())
+        for raw in (part.tool_calls, part.audio):
+            if raw is not None:
+                self.delivered += len(bytes(raw))

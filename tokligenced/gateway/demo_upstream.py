@@ -1,0 +1,61 @@
+"""Plays the demo provider's scripts in place of a connection."""
+
+import asyncio
+from collections.abc import Mapping
+
+from tokligenced.errors import UpstreamFailed
+from tokligenced.gateway.upstream import MAX_ANSWER, Upstream, UpstreamResponse
+from tokligenced.providers import demo
+from tokligenced.providers.base import UpstreamRequest
+
+
+class DemoUpstream:
+    """Sends requests with a `demo:` address to the demo provider, all others to `elsewhere`."""
+
+    def __init__(self, elsewhere: Upstream) -> None:
+        self._elsewhere = elsewhere
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send, and wait for the head of the answer."""
+        if not request.url.startswith(demo.SCHEME):
+            return await self._elsewhere.send(request)
+        return DemoResponse(demo.answer(request))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._elsewhere.close()
+
+
+class DemoResponse:
+    """A script being played."""
+
+    def __init__(self, script: demo.Script) -> None:
+        self.status = script.status
+        self.headers: Mapping[str, str] = {name.title(): value for name, value in script.headers.items()}
+        self._steps = script.steps
+
+    async def next(self) -> bytes:
+        """The next step's bytes, after its delay; empty at the end."""
+        for step in self._steps:
+            # Even without a delay the loop gets its turn, as it would between two packets.
+            await asyncio.sleep(step.delay)
+            if step.fault == "stall":
+                await asyncio.Event().wait()
+            if step.fault == "cut":
+                raise UpstreamFailed(
+                    "upstream_error", "The provider cut the connection.", safe_to_retry=False
+                )
+            if step.data:
+                return step.data
+        return b""
+
+    async def read(self, limit: int = MAX_ANSWER) -> bytes:
+        """Everything that is left, `limit` bytes at most."""
+        whole = b""
+        while chunk := await self.next():
+            whole += chunk
+        return whole[:limit]
+
+    def close(self) -> None:
+        """Stop playing."""
+        self._steps = iter(())

@@ -1,0 +1,69 @@
+"""What only a running daemon can be asked: to reload its configuration, and how it is."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tokligenced import __version__, catalog, config
+from tokligenced.clock import Clock
+from tokligenced.config import Config
+from tokligenced.errors import ConfigError
+from tokligenced.gateway.lifecycle import Lifecycle
+from tokligenced.gateway.operations import Caller, Nothing, Object, Operation, Result, Services, timestamp
+from tokligenced.gateway.routing import Router
+from tokligenced.store.database import Database
+
+
+class Reloader:
+    """Puts a changed configuration in place in one step, or leaves everything as it is."""
+
+    def __init__(self, path: Path, current: Config, router: Router) -> None:
+        self._path = path
+        self._started_with = current
+        self._router = router
+
+    def reload(self) -> list[str]:
+        """Read and check all files, then swap; the keys that changed but need a restart.
+
+        Raises `ConfigError`, and then nothing has changed.
+        """
+        fresh = config.load(self._path, os.environ)
+        self._router.load(catalog.build(fresh))
+        return config.restart_needed(self._started_with, fresh)
+
+    def try_reload(self) -> None:
+        """Reload for a signal, which nobody waits for: what came of it goes to the log."""
+        log = structlog.get_logger()
+        try:
+            needs_restart = self.reload()
+        except ConfigError as error:
+            log.error("config.refused", error=str(error))
+        else:
+            log.info("config.reloaded", models=len(self._router.catalog.models), needs_restart=needs_restart)
+
+
+def runtime_operations(
+    reloader: Reloader, lifecycle: Lifecycle, database: Database, router: Router, clock: Clock
+) -> Mapping[str, Operation[Any]]:
+    """`reload` and `status`."""
+    started_at = clock.wall_ms()
+
+    async def reload(_services: Services, _parameters: Nothing, _caller: Caller) -> Result:
+        return {"reloaded": True, "needs_restart": reloader.reload()}
+
+    async def status(_services: Services, _parameters: Nothing, _caller: Caller) -> Object:
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "started_at": timestamp(started_at),
+            "state": "draining" if lifecycle.draining else "running",
+            "calls_running": lifecycle.running,
+            "models": len(router.catalog.models),
+            "providers": len(router.catalog.providers),
+            "database": database.problem or "ok",
+        }
+
+    return {"reload": Operation(Nothing, reload), "status": Operation(Nothing, status)}

@@ -1,0 +1,90 @@
+"""What is known of a call so far: it grows on the way and becomes the call's outcome at the end."""
+
+import asyncio
+
+from tokligenced.domain import Outcome, Principal, Usage
+from tokligenced.errors import CallError
+
+# What nginx logs for a client that left; no client ever sees it.
+CLIENT_LEFT = 499
+
+
+class Trail:
+    """One call's trail. `started` is monotonic, `started_at` Unix milliseconds."""
+
+    __slots__ = (
+        "attempts",
+        "cost_nano",
+        "endpoint",
+        "error",
+        "first_byte",
+        "id",
+        "model",
+        "principal",
+        "provider",
+        "settled",
+        "started",
+        "started_at",
+        "status",
+        "stream",
+        "upstream_model",
+        "usage",
+    )
+
+    def __init__(self, call_id: str, endpoint: str, *, started_at: int, started: float) -> None:
+        self.id = call_id
+        self.endpoint = endpoint
+        self.started_at = started_at
+        self.started = started
+        self.principal: Principal | None = None
+        self.model = ""
+        self.stream = False
+        self.status = 200
+        self.error: str | None = None
+        self.provider: str | None = None
+        self.upstream_model: str | None = None
+        self.attempts = 0
+        self.usage = Usage()
+        self.cost_nano = 0
+        self.first_byte: float | None = None
+        self.settled = False
+
+    def attempt(self, provider: str, upstream_model: str) -> None:
+        """Note that a deployment is tried."""
+        self.attempts += 1
+        self.provider = provider
+        self.upstream_model = upstream_model
+
+    def failed(self, error: BaseException) -> None:
+        """Note what ended the call: a refusal, the client's leaving, or a fault of ours."""
+        if isinstance(error, CallError):
+            self.status = error.status
+            self.error = error.code
+        elif isinstance(error, asyncio.CancelledError | ConnectionError | GeneratorExit):
+            self.status = CLIENT_LEFT
+            self.error = "client_left"
+        else:
+            self.status = 500
+            self.error = "internal_error"
+
+    def outcome(self, now: float) -> Outcome:
+        """The call as it goes into the books at the monotonic time `now`."""
+        principal = self.principal
+        return Outcome(
+            id=self.id,
+            started_at=self.started_at,
+            key_id=principal.key.id if principal else "",
+            payer_id=principal.payer.id if principal else "",
+            endpoint=self.endpoint,
+            model=self.model,
+            stream=self.stream,
+            status=self.status,
+            error=self.error,
+            provider=self.provider,
+            upstream_model=self.upstream_model,
+            attempts=self.attempts,
+            usage=self.usage,
+            cost_nano=self.cost_nano,
+            first_byte=None if self.first_byte is None else self.first_byte - self.started,
+            duration=now - self.started,
+        )

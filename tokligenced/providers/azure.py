@@ -1,0 +1,25 @@
+"""Azure OpenAI: the deployment's name stands in the path, or the base is the newer v1 one.
+
+https://learn.microsoft.com/azure/ai-services/openai/reference
+"""
+
+from urllib.parse import quote
+
+from tokligenced.providers.openai import OpenAI
+
+
+class Azure(OpenAI):
+    """An Azure OpenAI resource."""
+
+    def credentials(self) -> dict[str, str]:
+        """The headers that prove who is asking."""
+        key = self.settings.api_key
+        return {"api-key": key.reveal()} if key else {}
+
+    def url(self, path: str, model: str) -> str:
+        """Where requests for `path` go; `model` is the name of Azure's deployment."""
+        base = self.settings.base_url
+        if base.endswith("/openai/v1"):
+            return base + path
+        version = quote(self.settings.api_version, safe="")
+        return f"{base}/openai/deployments/{quote(model, safe='')}{path}?api-version={version}"

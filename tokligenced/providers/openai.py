@@ -1,0 +1,84 @@
+"""OpenAI, and every vendor and local server that speaks its Chat Completions."""
+
+from collections.abc import Mapping
+
+from tokligenced.config import ProviderSettings
+from tokligenced.dialects import chat
+from tokligenced.domain import Call, Deployment, Usage
+from tokligenced.errors import CallError
+from tokligenced.providers.base import UpstreamRequest
+from tokligenced.providers.rejections import rejection
+
+
+class OpenAI:
+    """An account at an OpenAI-compatible upstream; subclasses say where its paths or headers differ."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.settings = settings
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "tokligenced",
+            **settings.headers,
+            **self.credentials(),
+        }
+        # One object for all calls, so that what is made of it further down can be remembered by it.
+        self._urls: dict[str, str] = {}
+
+    def credentials(self) -> dict[str, str]:
+        """The headers that prove who is asking."""
+        key = self.settings.api_key
+        return {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+
+    def url(self, path: str, model: str) -> str:  # noqa: ARG002 - Azure's paths name the model
+        """Where requests for `path` (`/chat/completions`, …) go."""
+        return self.settings.base_url + path
+
+    def exchange(self, call: Call, deployment: Deployment) -> "ChatExchange":
+        """A fresh exchange."""
+        url = self._urls.get(deployment.model)
+        if url is None:
+            url = self._urls[deployment.model] = self.url("/chat/completions", deployment.model)
+        request = UpstreamRequest(
+            url=url,
+            headers=self._headers,
+            body=chat.request_for(call, deployment.model),
+            connect_timeout=self.settings.connect_timeout,
+            idle_timeout=self.settings.idle_timeout,
+        )
+        return ChatExchange(request, call, self.settings)
+
+
+class ChatExchange:
+    """One attempt at an upstream that speaks the client's own dialect: bytes pass, a watch looks on."""
+
+    def __init__(self, request: UpstreamRequest, call: Call, settings: ProviderSettings) -> None:
+        self.request = request
+        self._settings = settings
+        self._watch = chat.Watch(
+            stream=call.stream,
+            choices=call.choices,
+            hide_usage=call.stream and not call.include_usage,
+        )
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream said it counted."""
+        return self._watch.usage
+
+    @property
+    def delivered(self) -> int:
+        """UTF-8 bytes of generated output that passed so far."""
+        return self._watch.delivered
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take what the upstream sent, give what the client gets."""
+        return self._watch.feed(chunk)
+
+    def finish(self) -> bytes:
+        """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
+        return self._watch.finish()
+
+    def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+        """What an answer that is not a success means."""
+        return rejection(status, headers, chat.read_error(body), self._settings)

@@ -1,0 +1,81 @@
+"""What an upstream's refusal means to the client: one table for all providers."""
+
+import math
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from tokligenced.config import ProviderSettings
+from tokligenced.dialects.chat import WireError
+from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
+
+# What looks like a credential never leaves in a message, whoever put it there.
+_SECRET = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_A-Za-z0-9*.]{8,}|Bearer\s+\S+", re.IGNORECASE)
+_LONGEST_MESSAGE = 2000
+
+_PASSED_CODES = frozenset(
+    {"context_length_exceeded", "content_filter", "unsupported_parameter", "invalid_value"}
+)
+_ABOUT_THE_REQUEST = frozenset({400, 404, 413, 422})
+_ABOUT_THE_OPERATOR = frozenset({401, 402, 403})
+
+
+def cleaned(message: str, settings: ProviderSettings) -> str:
+    """The upstream's message, shortened, without anything that may be a credential."""
+    if settings.api_key:
+        message = message.replace(settings.api_key.reveal(), "***")
+    return _SECRET.sub("***", message)[:_LONGEST_MESSAGE]
+
+
+def retry_after(headers: Mapping[str, str]) -> int:
+    """The seconds an upstream asked to wait, within 1 and 60; 1 when it did not say.
+
+    A date is read against the answer's own `Date`. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    said = headers.get("Retry-After", "1")
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            then, now = parsedate_to_datetime(said), parsedate_to_datetime(headers.get("Date", ""))
+        except ValueError:
+            return 1
+        seconds = (then - now).total_seconds()
+    return math.ceil(max(1.0, min(60.0, seconds))) if math.isfinite(seconds) else 1
+
+
+def rejection(
+    status: int, headers: Mapping[str, str], error: WireError, settings: ProviderSettings
+) -> CallError:
+    """The error for an upstream's answer that is not a success.
+
+    What is about the request goes to the client with the upstream's message; everything else is a failed
+    attempt.
+    """
+    detail = cleaned(error.message, settings)
+    if status in _ABOUT_THE_REQUEST:
+        return InvalidRequest(
+            error.code if error.code in _PASSED_CODES else "invalid_value",
+            detail or f"The provider {settings.name} refused the request with status {status}.",
+            param=error.param,
+        )
+    if status in _ABOUT_THE_OPERATOR:
+        return UpstreamFailed(
+            "upstream_error",
+            "The provider refused the gateway's own account; its operator must mend that.",
+            operator_fault=True,
+            detail=f"{status}: {detail}",
+        )
+    if status == 429:
+        return UpstreamFailed(
+            "upstream_rate_limited",
+            "The provider is limiting the gateway's requests; try again later.",
+            retry_after=retry_after(headers),
+            detail=detail,
+        )
+    return UpstreamFailed(
+        "upstream_error",
+        f"The provider failed with status {status}.",
+        retry_after=retry_after(headers),
+        detail=detail,
+    )
