@@ -1,4 +1,8 @@
-"""TOML → frozen Config; errors name file, dotted path, value and reason."""
+"""The configuration as the rest of the house sees it: frozen, checked, every value in its unit.
+
+Durations are float seconds, sizes integer bytes, money integer nano-USD or pico-USD. The defaults
+stand here and nowhere else.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +15,11 @@ from tokligenced.domain import Limits, Model
 ProviderType = Literal[
     "openai", "azure", "anthropic", "gemini", "deepseek", "cohere", "jina", "voyage", "demo"
 ]
+Durability = Literal["full", "normal"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
+Signup = Literal["open", "invite", "closed"]
+OnDisconnect = Literal["cancel", "drain"]
 
 
 class Secret:
@@ -24,6 +33,12 @@ class Secret:
     def reveal(self) -> str:
         """The secret itself, for the header it belongs in."""
         return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -43,20 +58,20 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True):
     """The database file and how durable a commit is."""
 
     path: Path = Path("/var/lib/tokligenced/tokligenced.db")
-    durability: Literal["full", "normal"] = "full"
+    durability: Durability = "full"
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
     """How much is logged and in which form."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
+    level: LogLevel = "info"
+    format: LogFormat = "auto"
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True):
     """Who may sign up and with what credit."""
 
-    signup: Literal["open", "invite", "closed"] = "open"
+    signup: Signup = "open"
     welcome_credit_nano: int = 0
 
 
@@ -68,23 +83,39 @@ class Endpoints(Struct, frozen=True, kw_only=True):
     rerank: bool = False
 
 
+class DemoSettings(Struct, frozen=True, kw_only=True):
+    """How slowly the embedded demo provider answers, in seconds."""
+
+    first_byte: float = 0.0
+    between_chunks: float = 0.0
+
+
 class ProviderSettings(Struct, frozen=True, kw_only=True):
-    """One upstream account. `base_url` has no slash at its end; `options` is what the type adds."""
+    """One upstream account. `base_url` has no slash at its end and is empty for `demo`.
+
+    `api_version` is Azure's, empty where the base is Azure's v1. `responses` None means: decide by
+    the base. `demo` matters to the type of that name only.
+    """
 
     name: str
     type: ProviderType
     base_url: str
     api_key: Secret | None = None
-    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    on_disconnect: OnDisconnect = "cancel"
     connect_timeout: float = 5.0
     idle_timeout: float = 300.0
     headers: Mapping[str, str] = {}
     api_version: str = ""
     responses: bool | None = None
+    demo: DemoSettings = DemoSettings()
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Everything the files say, checked and complete."""
+    """Everything the files say, checked and complete.
+
+    `warnings` are lines for the operator. `origins` gives for the dotted path of each value that a
+    file sets the file that owns it; a value it does not list is at its default.
+    """
 
     server: Server = Server()
     database: DatabaseSettings = DatabaseSettings()
@@ -95,3 +126,4 @@ class Config(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, ProviderSettings] = {}
     models: Mapping[str, Model] = {}
     warnings: tuple[str, ...] = ()
+    origins: Mapping[str, str] = {}
