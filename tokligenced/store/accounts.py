@@ -1,0 +1,63 @@
+"""Rows of accounts and organizations."""
+
+from tokligenced.domain import Account, Organization
+from tokligenced.errors import Conflict
+from tokligenced.store.database import Database, Transaction
+
+
+async def insert_account(tx: Transaction, account: Account) -> None:
+    """Add `account`; raises `Conflict` when its e-mail address, in whatever case, is taken."""
+    added = await tx.execute(
+        """
+        INSERT INTO accounts (id, email, admin, unlimited, created_at) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        (account.id, account.email, account.admin, account.unlimited, account.created_at),
+    )
+    if not added:
+        raise Conflict(f"there is already an account {account.email!r}")
+
+
+async def insert_organization(tx: Transaction, organization: Organization) -> None:
+    """Add `organization` with its owner as a member; raises `Conflict` when its slug is taken."""
+    added = await tx.execute(
+        """
+        INSERT INTO organizations (id, slug, owner_id, unlimited, created_at) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        (
+            organization.id,
+            organization.slug,
+            organization.owner_id,
+            organization.unlimited,
+            organization.created_at,
+        ),
+    )
+    if not added:
+        raise Conflict(f"there is already an organization {organization.slug!r}")
+    await tx.execute(
+        "INSERT INTO members (org_id, account_id, role) VALUES (?, ?, 'owner')",
+        (organization.id, organization.owner_id),
+    )
+
+
+async def load_accounts(database: Database) -> list[Account]:
+    """All accounts, oldest first."""
+    rows = await database.read(
+        "SELECT id, email, admin, unlimited, created_at FROM accounts ORDER BY created_at, id"
+    )
+    return [
+        Account(id=id_, email=email, admin=bool(admin), unlimited=bool(unlimited), created_at=created_at)
+        for id_, email, admin, unlimited, created_at in rows
+    ]
+
+
+async def load_organizations(database: Database) -> list[Organization]:
+    """All organizations, oldest first."""
+    rows = await database.read(
+        "SELECT id, slug, owner_id, unlimited, created_at FROM organizations ORDER BY created_at, id"
+    )
+    return [
+        Organization(id=id_, slug=slug, owner_id=owner_id, unlimited=bool(unlimited), created_at=created_at)
+        for id_, slug, owner_id, unlimited, created_at in rows
+    ]
