@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from tokligenced.errors import UpstreamFailed
 from tokligenced.gateway.upstream import MAX_ANSWER, Upstream, UpstreamResponse
-from tokligenced.providers import demo
+from tokligenced.providers import embedded
 from tokligenced.providers.base import UpstreamRequest
+from tokligenced.providers.demo import Script
 
 
 class DemoUpstream:
@@ -17,9 +18,9 @@ class DemoUpstream:
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send, and wait for the head of the answer."""
-        if not request.url.startswith(demo.SCHEME):
+        if not request.url.startswith(embedded.SCHEME):
             return await self._elsewhere.send(request)
-        return DemoResponse(demo.answer(request))
+        return DemoResponse(embedded.answer(request), request.idle_timeout)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -29,10 +30,11 @@ class DemoUpstream:
 class DemoResponse:
     """A script being played."""
 
-    def __init__(self, script: demo.Script) -> None:
+    def __init__(self, script: Script, idle_timeout: float) -> None:
         self.status = script.status
         self.headers: Mapping[str, str] = {name.title(): value for name, value in script.headers.items()}
         self._steps = script.steps
+        self._idle_timeout = idle_timeout
 
     async def next(self) -> bytes:
         """The next step's bytes, after its delay; empty at the end."""
@@ -40,7 +42,8 @@ class DemoResponse:
             # Even without a delay the loop gets its turn, as it would between two packets.
             await asyncio.sleep(step.delay)
             if step.fault == "stall":
-                await asyncio.Event().wait()
+                await asyncio.sleep(self._idle_timeout)
+                raise UpstreamFailed("upstream_timeout", "The provider fell silent.", safe_to_retry=False)
             if step.fault == "cut":
                 raise UpstreamFailed(
                     "upstream_error", "The provider cut the connection.", safe_to_retry=False
@@ -50,11 +53,13 @@ class DemoResponse:
         return b""
 
     async def read(self, limit: int = MAX_ANSWER) -> bytes:
-        """Everything that is left, `limit` bytes at most."""
+        """Everything that is left."""
         whole = b""
         while chunk := await self.next():
             whole += chunk
-        return whole[:limit]
+        if len(whole) > limit:
+            raise UpstreamFailed("upstream_error", "The provider's answer is beyond all size.")
+        return whole
 
     def close(self) -> None:
         """Stop playing."""

@@ -7,7 +7,7 @@ from tokligenced.dialects import chat
 from tokligenced.domain import Call, Deployment, Usage
 from tokligenced.errors import CallError
 from tokligenced.providers.base import UpstreamRequest
-from tokligenced.providers.rejections import rejection
+from tokligenced.providers.rejections import error_inside, rejection
 
 
 class OpenAI:
@@ -73,11 +73,17 @@ class ChatExchange:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take what the upstream sent, give what the client gets."""
-        return self._watch.feed(chunk)
+        try:
+            return self._watch.feed(chunk)
+        except chat.ErrorInside as inside:
+            raise error_inside(inside.error, self._settings) from None
 
     def finish(self) -> bytes:
         """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
-        return self._watch.finish()
+        try:
+            return self._watch.finish()
+        except chat.ErrorInside as inside:
+            raise error_inside(inside.error, self._settings) from None
 
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from tokligenced.config import ProviderSettings
 from tokligenced.providers.azure import Azure
 from tokligenced.providers.base import Provider
+from tokligenced.providers.embedded import Demo
 from tokligenced.providers.openai import OpenAI
 
 TYPES: Mapping[str, Callable[[ProviderSettings], Provider]] = {
     "openai": OpenAI,
     "deepseek": OpenAI,
     "azure": Azure,
-    "demo": OpenAI,
+    "demo": Demo,
 }
 
 

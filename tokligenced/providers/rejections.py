@@ -79,3 +79,9 @@ def rejection(
         retry_after=retry_after(headers),
         detail=detail,
     )
+
+
+def error_inside(error: WireError, settings: ProviderSettings) -> UpstreamFailed:
+    """The error for one that came where an answer was due; the client may read what the upstream said."""
+    said = cleaned(error.message, settings)
+    return UpstreamFailed("upstream_error", f"The provider reported an error: {said}", safe_to_retry=False)
