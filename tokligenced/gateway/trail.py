@@ -56,7 +56,12 @@ class Trail:
         self.upstream_model = upstream_model
 
     def failed(self, error: BaseException) -> None:
-        """Note what ended the call: a refusal, the client's leaving, or a fault of ours."""
+        """Note what ended the call: a refusal, the client's leaving, or a fault of ours.
+
+        A cancellation may carry the refusal it stands for.
+        """
+        if isinstance(error, asyncio.CancelledError) and error.args and isinstance(error.args[0], CallError):
+            error = error.args[0]
         if isinstance(error, CallError):
             self.status = error.status
             self.error = error.code

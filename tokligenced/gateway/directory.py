@@ -1,0 +1,317 @@
+"""Who exists: accounts, organizations and keys.
+
+The truth is in memory and the file is its journal: a change is first committed, with its audit row in
+the same transaction, and then made in memory. Nothing else writes those tables.
+"""
+
+import asyncio
+import functools
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from msgspec import structs
+
+from tokligenced.clock import Clock, IdSource
+from tokligenced.domain import Account, Key, Limits, Organization, Principal
+from tokligenced.errors import Conflict, InvalidInput, NotFound
+from tokligenced.gateway import auth
+from tokligenced.store import accounts as account_rows
+from tokligenced.store import audit
+from tokligenced.store import keys as key_rows
+from tokligenced.store.database import Database, Transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,187}[a-z0-9])?").fullmatch
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
+_LONGEST_NAME = 100
+_LONGEST_MODEL_NAME = 200
+_GREATEST_LIMIT = 10**12
+_GREATEST_NANO = 2**63 - 1
+_LAST_INSTANT = 253_402_300_799_999  # the end of the year 9999, beyond which dates have no common form
+
+
+def _undivided(
+    method: Callable[Concatenate["Directory", P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Directory", P], Coroutine[Any, Any, T]]:
+    """Changes are made one at a time, and wholly even where the caller is cancelled in the midst.
+
+    Were a change cut between its commit and memory, the file would know what the daemon doesn't.
+    """
+
+    @functools.wraps(method)
+    async def whole(self: "Directory", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.create_task(self._alone(functools.partial(method, self, *args, **kwargs)))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    return whole
+
+
+class Directory:
+    """Accounts, organizations and keys; look-ups are immediate, changes are durable when they return.
+
+    `actor` names who asks for a change, as the audit has it: an account's id, or `cli`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        ids: IdSource,
+        accounts: Sequence[Account] = (),
+        organizations: Sequence[Organization] = (),
+        keys: Sequence[Key] = (),
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._accounts = {account.email: account for account in accounts}
+        self._organizations = {organization.slug: organization for organization in organizations}
+        self._payers: dict[str, Account | Organization] = {account.id: account for account in accounts}
+        self._payers.update((organization.id, organization) for organization in organizations)
+        self._keys: dict[str, Key] = {}
+        self._principals: dict[bytes, Principal] = {}
+        for key in keys:
+            self._keep(key)
+        self._one_at_a_time = asyncio.Lock()
+        self._changing: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def load(cls, database: Database, *, clock: Clock, ids: IdSource) -> Self:
+        """What the database holds."""
+        return cls(
+            database,
+            clock=clock,
+            ids=ids,
+            accounts=await account_rows.load_accounts(database),
+            organizations=await account_rows.load_organizations(database),
+            keys=await key_rows.load(database),
+        )
+
+    def principal(self, key_digest: bytes) -> Principal | None:
+        """Whom the key with this SHA-256 proves, be it expired or revoked; None: nobody."""
+        return self._principals.get(key_digest)
+
+    def list_accounts(self) -> list[Account]:
+        """All accounts, oldest first."""
+        return list(self._accounts.values())
+
+    def list_organizations(self) -> list[Organization]:
+        """All organizations, oldest first."""
+        return list(self._organizations.values())
+
+    def list_keys(self) -> list[Key]:
+        """All keys, expired and revoked ones too, oldest first."""
+        return list(self._keys.values())
+
+    def account(self, email: str) -> Account:
+        """The account with this address, in whatever case; raises `NotFound`."""
+        account = self._accounts.get(email.lower())
+        if account is None:
+            raise NotFound(f"there is no account {email!r}")
+        return account
+
+    def organization(self, slug: str) -> Organization:
+        """The organization with this slug; raises `NotFound`."""
+        organization = self._organizations.get(slug)
+        if organization is None:
+            raise NotFound(f"there is no organization {slug!r}")
+        return organization
+
+    def payer(self, payer_id: str) -> Account | Organization:
+        """The account or organization with this id; raises `NotFound`."""
+        payer = self._payers.get(payer_id)
+        if payer is None:
+            raise NotFound(f"there is no account or organization {payer_id!r}")
+        return payer
+
+    def key(self, key_id: str) -> Key:
+        """The key with this id; raises `NotFound`."""
+        key = self._keys.get(key_id)
+        if key is None:
+            raise NotFound(f"there is no key {key_id!r}")
+        return key
+
+    @_undivided
+    async def create_account(self, email: str, *, admin: bool = False, actor: str) -> Account:
+        """A new account; the address is kept in lower case. Raises `InvalidInput`, `Conflict`."""
+        address = email.lower()
+        if not _EMAIL(address) or ".." in address:
+            raise InvalidInput(f"{email!r} is not an e-mail address")
+        if address in self._accounts:
+            raise Conflict(f"there is already an account {address!r}")
+        account = Account(
+            id=self._ids.new("acct_"), email=address, admin=admin, created_at=self._clock.wall_ms()
+        )
+
+        async def write(tx: Transaction) -> None:
+            await account_rows.insert_account(tx, account)
+            await self._record(tx, actor, "account.created", account.id, {"email": address, "admin": admin})
+
+        await self._database.transact(write)
+        self._accounts[address] = account
+        self._payers[account.id] = account
+        return account
+
+    @_undivided
+    async def create_organization(self, slug: str, *, owner_email: str, actor: str) -> Organization:
+        """A new organization. Raises `InvalidInput`, `NotFound` (the owner), `Conflict`."""
+        if not _SLUG(slug):
+            raise InvalidInput(
+                f"{slug!r} is not a slug: 1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -"
+            )
+        owner = self.account(owner_email)
+        if slug in self._organizations:
+            raise Conflict(f"there is already an organization {slug!r}")
+        organization = Organization(
+            id=self._ids.new("org_"), slug=slug, owner_id=owner.id, created_at=self._clock.wall_ms()
+        )
+
+        async def write(tx: Transaction) -> None:
+            await account_rows.insert_organization(tx, organization)
+            detail = {"slug": slug, "owner_id": owner.id}
+            await self._record(tx, actor, "organization.created", organization.id, detail)
+
+        await self._database.transact(write)
+        self._organizations[slug] = organization
+        self._payers[organization.id] = organization
+        return organization
+
+    @_undivided
+    async def create_key(
+        self,
+        payer: Account | Organization,
+        *,
+        name: str,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        models: frozenset[str] | None = None,
+        expires_at: int | None = None,
+        spend_cap_nano: int | None = None,
+        actor: str,
+    ) -> tuple[Key, str]:
+        """A new key and what its owner will send; the latter is known only now. Raises `InvalidInput`.
+
+        Model names need not be in today's catalog: a later configuration may bring them.
+        """
+        now = self._clock.wall_ms()
+        _check_name(name)
+        _check_limits(limits)
+        _check_models(models)
+        if expires_at is not None and not now < expires_at <= _LAST_INSTANT:
+            raise InvalidInput("expires_at must be in the future")
+        if spend_cap_nano is not None and not 0 <= spend_cap_nano <= _GREATEST_NANO:
+            raise InvalidInput("spend_cap must not be negative, nor above 9 billion USD")
+        plain = auth.mint()
+        key = Key(
+            id=self._ids.new("key_"),
+            digest=auth.digest(plain),
+            prefix=auth.prefix(plain),
+            name=name,
+            payer_kind="account" if isinstance(payer, Account) else "org",
+            payer_id=payer.id,
+            limits=limits,
+            models=models,
+            spend_cap_nano=spend_cap_nano,
+            created_at=now,
+            expires_at=expires_at,
+        )
+
+        async def write(tx: Transaction) -> None:
+            await key_rows.insert(tx, key)
+            detail = {"prefix": key.prefix, "name": name, "payer_id": payer.id}
+            await self._record(tx, actor, "key.created", key.id, detail)
+
+        await self._database.transact(write)
+        self._keep(key)
+        return key, plain
+
+    @_undivided
+    async def revoke_key(self, key_id: str, *, actor: str) -> Key:
+        """Make a key useless at once; one that is revoked already stays as it is. Raises `NotFound`."""
+        key = self.key(key_id)
+        if key.revoked_at is not None:
+            return key
+        revoked = structs.replace(key, revoked_at=self._clock.wall_ms())
+
+        async def write(tx: Transaction) -> None:
+            await key_rows.update(tx, revoked)
+            await self._record(tx, actor, "key.revoked", key.id, {"prefix": key.prefix})
+
+        await self._database.transact(write)
+        self._keep(revoked)
+        return revoked
+
+    @_undivided
+    async def rotate_key(self, key_id: str, *, overlap: float = 0.0, actor: str) -> tuple[Key, str]:
+        """A new key with the settings of an old one, which expires `overlap` seconds from now.
+
+        The old one never lives longer than it would have. Raises `NotFound`, `InvalidInput`, and
+        `Conflict` when the old one is expired or revoked: a useless key is not brought back so.
+        """
+        now = self._clock.wall_ms()
+        old = self.key(key_id)
+        if (status := auth.status(old, now)) != "active":
+            raise Conflict(f"key {key_id!r} is {status}")
+        end = now + round(overlap * 1000)
+        if not now <= end <= _LAST_INSTANT:
+            raise InvalidInput("overlap must not be negative, nor reach beyond the year 9999")
+        plain = auth.mint()
+        new = structs.replace(
+            old,
+            id=self._ids.new("key_"),
+            digest=auth.digest(plain),
+            prefix=auth.prefix(plain),
+            created_at=now,
+        )
+        ending = structs.replace(old, expires_at=end if old.expires_at is None else min(end, old.expires_at))
+
+        async def write(tx: Transaction) -> None:
+            await key_rows.insert(tx, new)
+            await key_rows.update(tx, ending)
+            detail = {"prefix": old.prefix, "successor_id": new.id, "expires_at": ending.expires_at}
+            await self._record(tx, actor, "key.rotated", old.id, detail)
+
+        await self._database.transact(write)
+        self._keep(ending)
+        self._keep(new)
+        return new, plain
+
+    async def _alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._one_at_a_time:
+            return await work()
+
+    def _keep(self, key: Key) -> None:
+        self._keys[key.id] = key
+        self._principals[key.digest] = Principal(key=key, payer=self._payers[key.payer_id])
+
+    async def _record(
+        self, tx: Transaction, actor: str, action: str, subject: str, detail: dict[str, Any]
+    ) -> None:
+        at = self._clock.wall_ms()
+        await audit.record(tx, at=at, actor=actor, action=action, subject=subject, detail=detail)
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise InvalidInput(f"name must be 1 to {_LONGEST_NAME} printable characters")
+
+
+def _check_limits(limits: Limits) -> None:
+    for field, value in structs.asdict(limits).items():
+        if value is not None and not 1 <= value <= _GREATEST_LIMIT:
+            raise InvalidInput(f"{field} must be between 1 and {_GREATEST_LIMIT}")
+
+
+def _check_models(models: frozenset[str] | None) -> None:
+    if models is None:
+        return
+    if not models:
+        raise InvalidInput("models must name at least one model")
+    for model in models:
+        if not model.strip() or len(model) > _LONGEST_MODEL_NAME or not model.isprintable():
+            raise InvalidInput(f"models must be names of 1 to {_LONGEST_MODEL_NAME} printable characters")
