@@ -7,11 +7,12 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -23,7 +24,7 @@ from tokligenced.api import app as api
 from tokligenced.api.control import ControlServer, socket_path
 from tokligenced.api.front import Front
 from tokligenced.api.live import LiveStreams
-from tokligenced.clock import RandomIds, SystemClock, Tasks
+from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
 from tokligenced.errors import ConfigError, StoreError, TokligencedError, UpstreamFailed
 from tokligenced.gateway.auth import Authenticator
@@ -40,25 +41,28 @@ from tokligenced.gateway.upstream import HttpUpstream
 from tokligenced.store.database import Database
 
 _BACKLOG = 4096
-_HEADER_DEADLINE = 15.0
 _LAST_WORDS = 2.0
 _FIRST_SYSTEMD_FD = 3
 
+# aiohttp's server as this daemon wants it. `keepalive_timeout` is also the deadline for a request's head.
+SERVER_OPTIONS: Mapping[str, Any] = {
+    "handler_cancellation": True,
+    "keepalive_timeout": 15.0,
+    "lingering_time": 1.0,
+    "access_log": None,
+    "auto_decompress": False,
+    "shutdown_timeout": 1.0,
+}
 
-class Running(Struct, frozen=True, kw_only=True):
-    """A daemon that listens: what those who started it may want to use before it goes on."""
 
-    config: Config
-    directory: Directory
-
-
-Ready = Callable[[Running], Awaitable[None]]
+# What is told once the daemon listens: how it is configured, and who is in its books.
+Ready = Callable[[Config, Directory], Awaitable[None]]
 
 
 def run(config_path: Path) -> int:
     """Run the daemon in the foreground until it is told to stop; the exit code."""
 
-    async def no_more(_running: Running) -> None:
+    async def no_more(_settings: Config, _directory: Directory) -> None:
         pass
 
     return _run(config_path, no_more)
@@ -73,10 +77,10 @@ def demo() -> int:
         return _run(path, _greet)
 
 
-async def _greet(running: Running) -> None:
-    account = await running.directory.create_account("demo@example.com", actor="demo")
-    _, key = await running.directory.create_key(account, name="demo", actor="demo")
-    url = running.config.server.public_url
+async def _greet(settings: Config, directory: Directory) -> None:
+    account = await directory.create_account("demo@example.com", actor="demo")
+    _, key = await directory.create_key(account, name="demo", actor="demo")
+    url = settings.server.public_url
     greeting = resources.files("tokligenced").joinpath("demo.txt").read_text()
     print(greeting.format(url=url, key=key), flush=True)  # noqa: T201 - it is for the person who ran it
 
@@ -103,83 +107,102 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
+class Assembly(Struct, frozen=True, kw_only=True):
+    """A gateway put together: everything that runs, nothing that listens yet."""
+
+    front: Front
+    directory: Directory
+    lifecycle: Lifecycle
+    live: LiveStreams
+    reloader: Reloader
+    control: ControlServer
+    database: Database
+
+
+async def assemble(
+    stack: AsyncExitStack, config_path: Path, settings: Config, *, clock: Clock, ids: IdSource
+) -> Assembly:
+    """Open the database and make every object; `stack` closes them in reverse order.
+
+    Raises `StoreError` when the database can't be used.
+    """
     log = structlog.get_logger()
-    for warning in settings.warnings:
-        log.warning("config.warning", warning=warning)
-    clock = SystemClock()
-    ids = RandomIds(clock)
+    tasks = Tasks(on_crash=lambda name, error: log.critical("task.crashed", task=name, error=repr(error)))
+    stack.push_async_callback(tasks.close)
+    database = await Database.open(
+        settings.database.path,
+        durability=settings.database.durability,
+        tasks=tasks,
+        on_lost=lambda writes, error: log.error("store.lost", writes=len(writes), error=str(error)),
+    )
+    stack.push_async_callback(database.close)
+    directory = await Directory.load(database, clock=clock, ids=ids)
+    router = Router(catalog.build(settings), chance=random.SystemRandom().random)
+    limiter = RateLimiter(clock, lambda: router.catalog.default_limits)
+    upstream = DemoUpstream(HttpUpstream())
+    stack.push_async_callback(upstream.close)
+    ledger = Ledger(database, report=logs.call_finished)
     lifecycle = Lifecycle()
+    relay = Relay(
+        router=router,
+        limiter=limiter,
+        ledger=ledger,
+        upstream=upstream,
+        lifecycle=lifecycle,
+        clock=clock,
+        alert=_alert,
+    )
     live = LiveStreams()
-    # What is entered here leaves in reverse order: first no new calls, last the database.
-    async with AsyncExitStack() as stack:
-        tasks = Tasks(on_crash=lambda name, error: log.critical("task.crashed", task=name, error=repr(error)))
-        stack.push_async_callback(tasks.close)
-        database = await Database.open(
-            settings.database.path,
-            durability=settings.database.durability,
-            tasks=tasks,
-            on_lost=lambda writes, error: log.error("store.lost", writes=len(writes), error=str(error)),
-        )
-        stack.push_async_callback(database.close)
-        directory = await Directory.load(database, clock=clock, ids=ids)
-        router = Router(catalog.build(settings), chance=random.SystemRandom().random)
-        limiter = RateLimiter(clock, lambda: router.catalog.default_limits)
-        upstream = DemoUpstream(HttpUpstream())
-        stack.push_async_callback(upstream.close)
-        ledger = Ledger(database, report=logs.call_finished)
-        front = Front(
+    tasks.spawn("live", live.watch())
+    reloader = Reloader(config_path, settings, router)
+    operations = {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)}
+    return Assembly(
+        front=Front(
             authenticator=Authenticator(directory, clock),
             router=router,
             limiter=limiter,
-            relay=Relay(
-                router=router,
-                limiter=limiter,
-                ledger=ledger,
-                upstream=upstream,
-                lifecycle=lifecycle,
-                clock=clock,
-                alert=_alert,
-            ),
+            relay=relay,
             ledger=ledger,
             live=live,
             clock=clock,
             ids=ids,
             max_request_bytes=settings.server.max_request_bytes,
             body_timeout=settings.server.body_timeout,
-        )
-        tasks.spawn("live", live.watch())
-        reloader = Reloader(config_path, settings, router)
-        control = ControlServer(
-            socket_path(settings.database.path),
-            Operations(
-                Services(directory=directory, clock=clock),
-                {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)},
-            ),
+        ),
+        directory=directory,
+        lifecycle=lifecycle,
+        live=live,
+        reloader=reloader,
+        database=database,
+        control=ControlServer(
+            socket_path(database.path),
+            Operations(Services(directory=directory, clock=clock), operations),
             on_failure=lambda name, error: log.error("control.failed", operation=name, error=repr(error)),
-        )
-        await control.start()
-        stack.push_async_callback(control.close)
-        runner = web.AppRunner(
-            api.build(front),
-            handler_cancellation=True,
-            keepalive_timeout=_HEADER_DEADLINE,
-            lingering_time=1.0,
-            access_log=None,
-            auto_decompress=False,
-            shutdown_timeout=_LAST_WORDS / 2,
-        )
+        ),
+    )
+
+
+async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
+    log = structlog.get_logger()
+    for warning in settings.warnings:
+        log.warning("config.warning", warning=warning)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        gateway = await assemble(stack, config_path, settings, clock=clock, ids=RandomIds(clock))
+        await gateway.control.start()
+        stack.push_async_callback(gateway.control.close)
+        runner = web.AppRunner(api.build(gateway.front), **SERVER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        stop = _signals(reloader)
+        stop = _signals(gateway.reloader)
         for listen in settings.server.listen:
             await _listen(runner, listen)
-        await ready(Running(config=settings, directory=directory))
+        await ready(settings, gateway.directory)
         log.info(
             "daemon.ready", version=__version__, listen=settings.server.listen, models=len(settings.models)
         )
-        await _until_stopped(stop, lifecycle, live, settings.server.drain_timeout)
-        log.info("daemon.stopping", running=lifecycle.running)
+        await _until_stopped(stop, gateway.lifecycle, gateway.live, settings.server.drain_timeout)
+        log.info("daemon.stopping", running=gateway.lifecycle.running)
 
 
 def _alert(provider: str, error: UpstreamFailed) -> None:

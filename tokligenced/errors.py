@@ -112,10 +112,13 @@ class RateLimited(CallError):
 
 
 class Unavailable(CallError):
-    """The gateway or everything behind it can't serve the call now."""
+    """The gateway or everything behind it can't serve the call now; worth another try in a second or more."""
 
     status = 503
     type = "service_unavailable"
+
+    def __init__(self, code: str, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(code, message, retry_after=retry_after or 1)
 
 
 class UpstreamFailed(Unavailable):

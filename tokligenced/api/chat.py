@@ -4,7 +4,8 @@ import asyncio
 
 from aiohttp import web
 
-from tokligenced.api.front import Front, answer_headers, read_body, shut_down, whole_answer
+from tokligenced.api.front import Front, answer_headers, read_body, whole_answer
+from tokligenced.api.live import cut_off
 from tokligenced.dialects import chat, sse
 from tokligenced.domain import Call, Principal
 from tokligenced.errors import CallError
@@ -60,9 +61,9 @@ async def _deliver(
         async for chunk in passage.chunks():
             await stream.write(chunk)
         await response.write_eof()
-    except asyncio.CancelledError:
-        if front.live.cut_off():
-            raise shut_down() from None
-        raise
+    except asyncio.CancelledError as error:
+        if (reason := cut_off(error)) is None:
+            raise
+        raise reason from None
     finally:
         front.live.close(stream)

@@ -7,11 +7,11 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from tokligenced.api.live import LiveStreams
+from tokligenced.api.live import LiveStreams, cut_off
 from tokligenced.clock import Clock, IdSource
 from tokligenced.dialects import chat
 from tokligenced.domain import Principal, decimal_usd
-from tokligenced.errors import CallError, InternalError, InvalidRequest, Unavailable
+from tokligenced.errors import CallError, InternalError, InvalidRequest
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.limits import RateLimiter
@@ -65,9 +65,9 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
             return refusal(front, trail, error)
         except asyncio.CancelledError as error:
             trail.failed(error)
-            if not front.live.cut_off():
+            if (reason := cut_off(error)) is None:
                 raise
-            return refusal(front, trail, shut_down())
+            return refusal(front, trail, reason)
         except ConnectionError as error:
             trail.failed(error)
             raise
@@ -83,11 +83,6 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
                 front.ledger.settle(trail.outcome(front.clock.monotonic()), trail.principal)
 
     return handle
-
-
-def shut_down() -> Unavailable:
-    """What those hear whose call outlives the drain time-out."""
-    return Unavailable("shutting_down", "The gateway is shutting down.", retry_after=5)
 
 
 def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, str]:

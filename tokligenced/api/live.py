@@ -7,9 +7,12 @@ import asyncio
 
 from aiohttp import web
 
+from tokligenced.errors import CallError, Unavailable
+
 KEEP_ALIVE_AFTER = 10.0
 WRITE_TIMEOUT = 60.0
 _ROUND = 1.0
+_RETRY_AFTER = 5
 
 # What may wait in the socket of a client that reads slowly.
 _WRITE_BUFFER = 32 * 1024
@@ -42,7 +45,6 @@ class LiveStreams:
     def __init__(self) -> None:
         self._streams: set[LiveStream] = set()
         self._calls: set[asyncio.Task[object]] = set()
-        self._cut = False
 
     def started(self) -> None:
         """Note that the current task serves a call."""
@@ -89,14 +91,17 @@ class LiveStreams:
 
     def cut(self) -> None:
         """End every call now; each tells its client why."""
-        self._cut = True
         for task in self._calls:
-            task.cancel()
+            task.cancel(
+                Unavailable("shutting_down", "The gateway is shutting down.", retry_after=_RETRY_AFTER)
+            )
 
-    def cut_off(self) -> bool:
-        """Whether the current task's cancellation came from `cut`; if so it is taken back."""
-        task = asyncio.current_task()
-        if not self._cut or task is None or not task.cancelling():
-            return False
-        task.uncancel()
-        return True
+
+def cut_off(error: asyncio.CancelledError) -> CallError | None:
+    """What `LiveStreams.cut` wants the client to hear, taking the cancellation back; None for any other."""
+    reason = error.args[0] if error.args else None
+    task = asyncio.current_task()
+    if not isinstance(reason, CallError) or task is None:
+        return None
+    task.uncancel()
+    return reason

@@ -18,6 +18,10 @@ from tokligenced.errors import CallError, UpstreamFailed
 _Count = Annotated[int, Meta(ge=1, le=2**31)]
 
 
+_NOTHING = Raw()
+_EMPTY = (b"", b"null", b'""')
+
+
 class _StreamOptions(Struct):
     include_usage: bool | None = None
 
@@ -33,12 +37,14 @@ class _Request(Struct):
 
 
 class _Delta(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: Raw | None = None
-    audio: Raw | None = None
+    """A message or a piece of one, unread; what is missing is an empty `Raw`."""
+
+    content: Raw = _NOTHING
+    reasoning_content: Raw = _NOTHING
+    reasoning: Raw = _NOTHING
+    refusal: Raw = _NOTHING
+    tool_calls: Raw = _NOTHING
+    audio: Raw = _NOTHING
 
 
 class _Choice(Struct):
@@ -57,7 +63,7 @@ class _Answer(Struct):
 
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
-    error: Raw | None = None
+    error: Raw = _NOTHING
     x_groq: _Groq | None = None
 
 
@@ -126,6 +132,16 @@ class WireError(Struct):
     type: str | None = None
     param: str | None = None
     code: str | int | None = None
+
+
+class ErrorInside(UpstreamFailed):
+    """An error where an answer was due, after a status that promised one."""
+
+    def __init__(self, error: WireError) -> None:
+        super().__init__(
+            "upstream_error", "The provider reported an error instead of an answer.", safe_to_retry=False
+        )
+        self.error = error
 
 
 class _ErrorBody(Struct):
@@ -212,12 +228,8 @@ class Watch:
             raise UpstreamFailed(
                 "upstream_error", "The provider sent what is not a chat completion.", safe_to_retry=False
             ) from None
-        if answer.error is not None and bytes(answer.error) != b"null":
-            raise UpstreamFailed(
-                "upstream_error",
-                "The provider reported an error instead of an answer.",
-                detail=bytes(answer.error).decode(errors="replace"),
-            )
+        if bytes(answer.error) not in _EMPTY:
+            raise ErrorInside(read_error(data))
         for choice in answer.choices or ():
             part = choice.delta or choice.message
             if part is not None:
@@ -230,9 +242,14 @@ class Watch:
         return not (self._hide_usage and answer.usage is not None and not answer.choices)
 
     def _count(self, part: _Delta) -> None:
-        for text in (part.content, part.reasoning_content, part.reasoning, part.refusal):
-            if text:
-                self.delivered += len(text.encode())
-        for raw in (part.tool_calls, part.audio):
-            if raw is not None:
-                self.delivered += len(bytes(raw))
+        for raw in (
+            part.content,
+            part.reasoning_content,
+            part.reasoning,
+            part.refusal,
+            part.tool_calls,
+            part.audio,
+        ):
+            # As JSON, since nothing else of it is needed: its quotes make up for what escapes would take.
+            if (value := bytes(raw)) not in _EMPTY:
+                self.delivered += len(value) - 2

@@ -1,0 +1,177 @@
+"""Chat Completions: requests as they are read, recorded answers as they pass."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokligenced.dialects import chat
+from tokligenced.domain import Usage
+from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "given" / "cases"
+SPEAKERS = {"openai", "azure", "deepseek", "groq", "together", "openrouter", "xai", "mistral", "perplexity"}
+
+
+def recorded(*, streams_only: bool = False, with_error: bool = False) -> Iterator[Any]:
+    """Answers with status 200 in this dialect out of the recorded corpus, with or without an error inside."""
+    for file in sorted(CORPUS.glob("*/*-chat-*.json")):
+        case = json.loads(file.read_text())
+        if case["provider"] not in SPEAKERS or case["response"]["status"] != 200:
+            continue
+        body, stream = case["response"]["body"].encode(), case["response"]["sse"]
+        wanted = stream or (b'"choices"' in body and not streams_only)
+        if wanted and with_error == (b'"error":{' in body):
+            yield pytest.param(body, stream, id=case["id"])
+
+
+def through(watch: chat.Watch, chunks: list[bytes]) -> bytes:
+    return b"".join([watch.feed(chunk) for chunk in chunks]) + watch.finish()
+
+
+@pytest.mark.parametrize(("body", "stream"), [*recorded()])
+def test_a_recorded_answer_leaves_as_it_came(body: bytes, stream: bool) -> None:
+    """Bytes in, the same bytes out, and the usage is read on the way."""
+    watch = chat.Watch(stream=stream)
+    assert through(watch, [body]) == body
+    assert (watch.usage is not None) == (b'"prompt_tokens"' in body)
+
+
+@pytest.mark.parametrize(("body", "stream"), [*recorded(streams_only=True)])
+def test_any_cut_gives_the_same(body: bytes, stream: bool) -> None:
+    """A recorded stream cut at any byte gives the same output, usage and delivered size."""
+    whole = chat.Watch(stream=stream, hide_usage=True)
+    expected = through(whole, [body])
+    # Every byte of a short stream, and at most about 400 places of a long one.
+    for cut in range(0, len(body), max(1, len(body) // 400)):
+        watch = chat.Watch(stream=True, hide_usage=True)
+        assert through(watch, [body[:cut], body[cut:]]) == expected
+        assert (watch.usage, watch.delivered) == (whole.usage, whole.delivered)
+
+
+@pytest.mark.parametrize(("body", "stream"), [*recorded(with_error=True)])
+def test_a_recorded_error_inside_an_answer_is_one(body: bytes, stream: bool) -> None:
+    """A status of 200 does not make an answer of what the provider calls an error."""
+    with pytest.raises(chat.ErrorInside) as inside:
+        through(chat.Watch(stream=stream), [body])
+    assert inside.value.error.message
+
+
+USAGE_EVENT = (
+    b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
+)
+STREAM = (
+    b'data: {"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}\n\n'
+    b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"h\xc3\xa9"}}],"usage":null}\n\n'
+    b'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
+    + USAGE_EVENT
+    + b"data: [DONE]\n\n"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+def test_usage_that_nobody_asked_for_is_withheld(size: int) -> None:
+    """Only the event that carries usage alone is missing, and it is counted all the same."""
+    watch = chat.Watch(stream=True, hide_usage=True)
+    chunks = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
+    assert through(watch, chunks) == STREAM.replace(USAGE_EVENT, b"")
+    assert watch.usage == Usage(input=9, output=3)
+    assert watch.delivered == len("hé".encode())
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(STREAM.split(b'data: {"id":"1","choices":[{"index":0,"delta":{},')[0], id="no end"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b'{"error":{"message":"no"}}', id="a body, no stream"),
+        pytest.param(b"data: {\n\n", id="no JSON"),
+        pytest.param(b'data: {"choices":7}\n\n', id="another shape"),
+        pytest.param(b'data: {"error":{"message":"overloaded"}}\n\n', id="an error event"),
+    ],
+)
+def test_a_broken_stream_is_never_whole(stream: bytes) -> None:
+    """A stream that ends early, errs or is no stream raises, at the latest at its end."""
+    with pytest.raises(UpstreamFailed):
+        through(chat.Watch(stream=True), [stream])
+
+
+def test_every_choice_must_finish() -> None:
+    """With two choices and no [DONE], one finish reason is not enough."""
+    one = b'data: {"choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}\n\n'
+    with pytest.raises(UpstreamFailed):
+        through(chat.Watch(stream=True, choices=2), [one % 0])
+    through(chat.Watch(stream=True, choices=2), [one % 0, one % 1])
+
+
+REQUEST = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
+
+
+def test_the_request_goes_out_with_only_the_model_changed() -> None:
+    """A request that is not streamed differs upstream by the model's name alone."""
+    call = chat.parse(REQUEST)
+    assert chat.request_for(call, "gpt-4o") == REQUEST.replace(b'"m"', b'"gpt-4o"')
+    assert chat.request_for(call, "m") is REQUEST
+
+
+@pytest.mark.parametrize("options", [None, "null", "{}", '{"include_usage":false}', '{"x":1}'])
+def test_usage_is_asked_for_in_every_stream(options: str | None) -> None:
+    """A streamed request asks the upstream for usage, keeping the client's other options."""
+    extra = f',"stream":true,"stream_options":{options}}}' if options else ',"stream":true}'
+    call = chat.parse(REQUEST[:-1] + extra.encode())
+    sent = json.loads(chat.request_for(call, "m"))
+    given = json.loads(options or "null") or {}
+    assert not call.include_usage
+    assert sent["stream_options"] == {**given, "include_usage": True}
+
+
+def test_a_client_that_asks_for_usage_is_left_alone() -> None:
+    """A request that already asks for usage goes out byte for byte."""
+    body = REQUEST[:-1] + b',"stream":true,"stream_options":{"include_usage":true}}'
+    call = chat.parse(body)
+    assert call.include_usage
+    assert chat.request_for(call, "m") is body
+
+
+def assert_refused(body: bytes, code: str, param: str | None) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        chat.parse(body)
+    error: CallError = refused.value
+    assert (error.status, error.code, error.param) == (400, code, param)
+    assert set(json.loads(chat.render_error(error))["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("name", ["model", "messages"])
+def test_a_missing_parameter_is_named(name: str) -> None:
+    """What is missing is named in `param`."""
+    body = {"model": "m", "messages": [{}]}
+    del body[name]
+    assert_refused(json.dumps(body).encode(), "missing_required_parameter", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", 1),
+        ("model", ""),
+        ("model", None),
+        ("messages", "hi"),
+        ("messages", []),
+        ("messages", None),
+        ("stream", "yes"),
+        ("stream_options", []),
+        ("n", 0),
+        ("n", 1.5),
+        *[
+            (name, value)
+            for name in ("max_tokens", "max_completion_tokens")
+            for value in (-1, 0, 1.5, True, "10", 2**63, int("9" * 4000))
+        ],
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: object) -> None:
+    """A parameter of the wrong type or out of range is refused by its name."""
+    body = json.dumps({"model": "m", "messages": [{}], name: value}).encode()
+    assert_refused(body, "invalid_value", name)
