@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -26,7 +27,7 @@ from tokligenced.api.front import Front
 from tokligenced.api.live import LiveStreams
 from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
-from tokligenced.errors import ConfigError, StoreError, TokligencedError, UpstreamFailed
+from tokligenced.errors import ConfigError, StoreError, StoreLocked, TokligencedError, UpstreamFailed
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.demo_upstream import DemoUpstream
 from tokligenced.gateway.directory import Directory
@@ -42,6 +43,7 @@ from tokligenced.store.database import Database
 
 _BACKLOG = 4096
 _LAST_WORDS = 2.0
+_PATIENCE = 3.0
 _FIRST_SYSTEMD_FD = 3
 
 # aiohttp's server as this daemon wants it. `keepalive_timeout` is also the deadline for a request's head.
@@ -129,12 +131,7 @@ async def assemble(
     log = structlog.get_logger()
     tasks = Tasks(on_crash=lambda name, error: log.critical("task.crashed", task=name, error=repr(error)))
     stack.push_async_callback(tasks.close)
-    database = await Database.open(
-        settings.database.path,
-        durability=settings.database.durability,
-        tasks=tasks,
-        on_lost=lambda writes, error: log.error("store.lost", writes=len(writes), error=str(error)),
-    )
+    database = await _open(settings, tasks)
     stack.push_async_callback(database.close)
     directory = await Directory.load(database, clock=clock, ids=ids)
     router = Router(catalog.build(settings), chance=random.SystemRandom().random)
@@ -180,6 +177,24 @@ async def assemble(
             on_failure=lambda name, error: log.error("control.failed", operation=name, error=repr(error)),
         ),
     )
+
+
+async def _open(settings: Config, tasks: Tasks) -> Database:
+    """Open the database; a command that happens to have it is given a moment to finish."""
+    log = structlog.get_logger()
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await Database.open(
+                settings.database.path,
+                durability=settings.database.durability,
+                tasks=tasks,
+                on_lost=lambda writes, error: log.error("store.lost", writes=len(writes), error=str(error)),
+            )
+        except StoreLocked:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_PATIENCE / 30)
 
 
 async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:

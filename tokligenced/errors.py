@@ -3,7 +3,8 @@
     TokligencedError
     ├── ConfigError                 a file, a dotted path in it, a value, a reason    (exit 2)
     ├── StoreError                  the database can't be opened, read or written     (exit 3)
-    │   └── StoreLocked             another process has it
+    │   ├── StoreLocked             another process has it
+    │   └── Unreachable             a daemon has it and does not answer
     ├── NotFound                    a command named something that is not there       (exit 1)
     ├── Conflict                    a command contradicts what is there               (exit 1)
     ├── InvalidInput                a command's argument can't be what it says        (exit 2)
@@ -41,6 +42,10 @@ class StoreError(TokligencedError):
 
 class StoreLocked(StoreError):
     """Another process holds the database's lock."""
+
+
+class Unreachable(StoreError):
+    """The database is in a daemon's hands, and that daemon does not answer."""
 
 
 class NotFound(TokligencedError):

@@ -13,7 +13,7 @@ from tokligenced import config
 from tokligenced.api import control
 from tokligenced.clock import RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
-from tokligenced.errors import StoreLocked
+from tokligenced.errors import StoreLocked, Unreachable
 from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.operations import OPERATIONS, Caller, Object, Operations, Result, Services
 from tokligenced.store.database import Database
@@ -40,7 +40,7 @@ def perform(
                 return asyncio.run(_perform_here(settings, operation, parameters, on_progress))
         try:
             connection = control.connect(control.socket_path(settings.database.path))
-        except control.Unreachable:
+        except Unreachable:
             if operation not in OPERATIONS or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE)

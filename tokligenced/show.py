@@ -9,11 +9,12 @@ import click
 Object = dict[str, Any]
 
 _UNFOLDED = 10_000  # columns
+_WHOLE = {"id", "prefix", "status", "created_at", "expires_at"}
 _LIMITS = {"requests_per_minute": "rpm", "tokens_per_minute": "tpm", "concurrency": "concurrency"}
 
 
 def table(*columns: str) -> Callable[[list[Object]], None]:
-    """A printer of the named fields of each object, one line each, in columns."""
+    """A printer of the named fields of each object, one line each, in columns; `payer` is either field."""
 
     def show(rows: list[Object]) -> None:
         from rich.console import Console  # noqa: PLC0415
@@ -22,7 +23,7 @@ def table(*columns: str) -> Callable[[list[Object]], None]:
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column.replace("_", " "), no_wrap=column in {"id", "prefix"}, overflow="fold")
+            table.add_column(column.removesuffix("_at"), no_wrap=column in _WHOLE, overflow="fold")
         for row in rows:
             table.add_row(*[Text(_cell(column, row)) for column in columns])
         # What is piped is not folded: a line stays a line.
@@ -38,9 +39,13 @@ def _cell(column: str, row: Object) -> str:
     if column == "limits":
         said = [f"{_LIMITS[name]} {limit}" for name, limit in value.items() if limit is not None]
         return ", ".join(said) or "default"
+    if value is None:
+        return "-"
+    if column.endswith("_at"):
+        return f"{value[:16]}Z"  # to the minute: nobody reads the rest
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else str(value)
+    return str(value)
 
 
 def line(template: str) -> Callable[[Object], None]:

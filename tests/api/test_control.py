@@ -23,6 +23,7 @@ from tokligenced.errors import (
     StoreError,
     StoreLocked,
     TokligencedError,
+    Unreachable,
 )
 from tokligenced.gateway.operations import Caller, Nothing, Object, Operation, Operations, Result, Services
 
@@ -58,6 +59,7 @@ class Desk:
             "raise": Operation(Text, self._raise),
             "count": Operation(Nothing, self._count),
             "wait": Operation(Nothing, self._wait),
+            "garble": Operation(Nothing, self._garble),
         }
         self.server = control.ControlServer(
             path,
@@ -83,6 +85,9 @@ class Desk:
         await self.may_end.wait()
         self.ended += 1
         return {}
+
+    async def _garble(self, _services: Services, _parameters: Nothing, _caller: Caller) -> Result:
+        return {"what no JSON has": object()}
 
     async def ask(self, operation: str, **parameters: object) -> Result:
         """What the blocking client gets."""
@@ -146,6 +151,9 @@ async def test_the_unexpected_is_reported_to_the_daemon_alone(desk: Desk) -> Non
         await desk.ask("raise", text="KeyError")
     assert "secret" not in str(caught.value)
     assert desk.failures == [("raise", "KeyError('secret')")]
+    with pytest.raises(TokligencedError, match="its log says why"):
+        await desk.ask("garble")
+    assert len(desk.failures) == 2
     assert await desk.ask("echo", text="x")
 
 
@@ -167,6 +175,7 @@ async def test_unknown_operations_are_refused(desk: Desk) -> None:
         b"{\n",
         b"\xff\n",
         b"[" * 100_000 + b"\n",
+        b'{"parameters":' + b'{"a":' * 100_000 + b"\n",
         b'{"operation":1}\n',
         b'{"operation":"echo","more":1}\n',
         b'{"operation":"echo","parameters":[]}\n',
@@ -203,7 +212,7 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "t.db.sock"))
     left.close()
-    with pytest.raises(control.Unreachable, match="Connection refused"):
+    with pytest.raises(Unreachable, match="Connection refused"):
         control.connect(tmp_path / "t.db.sock")
     desk = Desk(tmp_path / "t.db.sock")
     await desk.server.start()
@@ -229,7 +238,7 @@ async def test_a_socket_that_can_not_be_made_is_an_error_of_the_store(tmp_path: 
     for path in (tmp_path / "gone" / "t.sock", tmp_path / ("x" * 250)):
         with pytest.raises(StoreError, match=str(path)):
             await Desk(path).server.start()
-        with pytest.raises(control.Unreachable, match="no daemon answers"):
+        with pytest.raises(Unreachable, match="no daemon answers"):
             control.connect(path)
 
 
@@ -246,7 +255,7 @@ async def test_closing_lets_what_was_begun_end(desk: Desk) -> None:
     await desk.begun.wait()
     closing = asyncio.ensure_future(desk.server.close())
     await asyncio.sleep(0)
-    with pytest.raises(control.Unreachable):
+    with pytest.raises(Unreachable):
         control.connect(desk.path)
     desk.may_end.set()
     await closing
@@ -269,7 +278,7 @@ async def test_what_does_not_end_is_cut(desk: Desk, monkeypatch: pytest.MonkeyPa
     asked = asyncio.ensure_future(desk.ask("wait"))
     await desk.begun.wait()
     await desk.server.close()
-    with pytest.raises(control.Unreachable, match="may or may not be done"):
+    with pytest.raises(Unreachable, match="may or may not be done"):
         await asked
     assert desk.ended == 0
 
@@ -311,7 +320,7 @@ def test_a_server_that_dies_in_its_answer_is_unreachable(tmp_path: Path) -> None
 
     thread = threading.Thread(target=answer_half)
     thread.start()
-    with pytest.raises(control.Unreachable, match="went away"):
+    with pytest.raises(Unreachable, match="went away"):
         control.ask(control.connect(tmp_path / "s"), "echo", {}, lambda _progress: None)
     thread.join()
     listener.close()

@@ -21,7 +21,15 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from tokligenced.errors import ConfigError, Conflict, InvalidInput, NotFound, StoreError, TokligencedError
+from tokligenced.errors import (
+    ConfigError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StoreError,
+    TokligencedError,
+    Unreachable,
+)
 from tokligenced.gateway.operations import Caller, Object, Operations, Result
 
 _LONGEST_ADDRESS = 107  # bytes in sockaddr_un.sun_path, which ends with a zero byte: unix(7)
@@ -39,10 +47,6 @@ _KINDS: Mapping[str, type[TokligencedError]] = {
     "config": ConfigError,
     "failed": TokligencedError,
 }
-
-
-class Unreachable(StoreError):
-    """The database is in a daemon's hands, and that daemon does not answer."""
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,35 +118,37 @@ class ControlServer:
         task.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        def send(answer: Object) -> None:
+        def send(**answer: object) -> None:
+            line = msgspec.json.encode(answer) + b"\n"
             if not writer.is_closing():  # who left is not told; what they asked for is done
-                writer.write(msgspec.json.encode(answer) + b"\n")
+                writer.write(line)
 
         try:
             self._silent.add(writer)
             line = await _read_line(reader)
             self._silent.discard(writer)
-            send(await self._answer(line, lambda progress: send({"progress": progress})))
+            try:
+                request = _REQUEST.decode(line)
+            except (msgspec.DecodeError, RecursionError) as error:
+                send(error={"kind": "invalid_input", "message": f"control request: {error}"})
+            else:
+                await self._answer(request, send)
         finally:
             self._silent.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, line: bytes, progress: Callable[[Object], None]) -> Object:
+    async def _answer(self, request: Request, send: Callable[..., None]) -> None:
         try:
-            request = _REQUEST.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            return _refusal("invalid_input", f"control request: {error}")
-        try:
-            caller = Caller(actor="cli", progress=progress)
-            return {"result": await self._operations.perform(request.operation, request.parameters, caller)}
+            caller = Caller(actor="cli", progress=lambda progress: send(progress=progress))
+            send(result=await self._operations.perform(request.operation, request.parameters, caller))
         except TokligencedError as error:
             kind = next(kind for kind, error_type in _KINDS.items() if isinstance(error, error_type))
-            return _refusal(kind, str(error))
+            send(error={"kind": kind, "message": str(error)})
         except Exception as error:
             self._on_failure(request.operation, error)
-            return _refusal("failed", "the daemon failed; its log says why")
+            send(error={"kind": "failed", "message": "the daemon failed; its log says why"})
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
@@ -152,10 +158,6 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
             return await reader.readline()
     except (ValueError, TimeoutError, ConnectionError):
         return b""
-
-
-def _refusal(kind: str, message: str) -> Object:
-    return {"error": {"kind": kind, "message": message}}
 
 
 def connect(path: Path) -> socket.socket:

@@ -90,19 +90,13 @@ class Ballast:
         As much again must stay free: else the next commit would throw out what this one took in.
         """
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, _PRIVATE)
-            try:
-                self.aboard = os.fstat(descriptor).st_size >= self._size
-                disk = os.fstatvfs(descriptor)
-                if not self.aboard and disk.f_bavail * disk.f_frsize >= 2 * self._size:
-                    os.posix_fallocate(descriptor, 0, self._size)
-                    self.aboard = True
-            finally:
-                os.close(descriptor)
+            kept = self._path.stat().st_size if self._path.exists() else 0
+            disk = os.statvfs(self._path.parent)
+            self.aboard = kept >= self._size or disk.f_bavail * disk.f_frsize >= 2 * self._size
+            if self.aboard:
+                self._allocate()
         except OSError:
-            # No room is what `aboard` says, and the next try comes by itself.
-            self.aboard = False
-        if not self.aboard:
+            # That there is no room is what `aboard` says; who asks again gets a new try.
             self.drop()
 
     def drop(self) -> None:
@@ -110,3 +104,10 @@ class Ballast:
         self.aboard = False
         with contextlib.suppress(OSError):
             self._path.unlink()
+
+    def _allocate(self) -> None:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, _PRIVATE)
+        try:
+            os.posix_fallocate(descriptor, 0, self._size)
+        finally:
+            os.close(descriptor)

@@ -10,10 +10,10 @@ is false and only `enqueue` is open.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -111,7 +111,12 @@ class Writer:
     """
 
     def __init__(
-        self, name: str, connection: Connection, ballast: Ballast, on_lost: OnLost, resources: AsyncExitStack
+        self,
+        name: str,
+        connection: Connection,
+        ballast: Ballast,
+        on_lost: OnLost,
+        resources: contextlib.AsyncExitStack,
     ) -> None:
         self.problem: str | None = None
         self.accepting = True
@@ -176,7 +181,7 @@ class Writer:
         patience = _CLOSE_PATIENCE
         try:
             while self._queue or self._transactions or not self._closing:
-                if not self.accepting:
+                if self._failure is not None:
                     patience -= self._delay if self._closing else 0
                     if patience < 0:
                         break
@@ -184,7 +189,9 @@ class Writer:
                     self._delay = min(max(2 * self._delay, _FIRST_DELAY), _LAST_DELAY)
                 elif not (self._queue or self._transactions):
                     self._wake.clear()
-                    await self._wake.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(None if self.accepting else _LAST_DELAY):
+                            await self._wake.wait()
                 await self._turn()
         except BaseException as error:
             self._failure = f"{self._name}: the writer stopped: {error!r}"
@@ -234,7 +241,7 @@ class Writer:
 
     async def _stumble(self, error: Refused) -> None:
         """Tell everyone who waits; keep what was enqueued."""
-        if self.accepting:
+        if self._failure is None:
             self._delay = _FIRST_DELAY
         self._failure = str(error)
         self._judge()
