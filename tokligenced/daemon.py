@@ -138,7 +138,7 @@ async def assemble(
     limiter = RateLimiter(clock, lambda: router.catalog.default_limits)
     upstream = DemoUpstream(HttpUpstream())
     stack.push_async_callback(upstream.close)
-    ledger = Ledger(database, report=logs.call_finished)
+    ledger = Ledger(database, report=logs.call_reporter())
     lifecycle = Lifecycle()
     relay = Relay(
         router=router,

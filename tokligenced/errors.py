@@ -2,6 +2,7 @@
 
     TokligencedError
     ├── ConfigError                 a file, a dotted path in it, a value, a reason    (exit 2)
+    │   └── ConfigErrors            all that is wrong at once
     ├── StoreError                  the database can't be opened, read or written     (exit 3)
     │   ├── StoreLocked             another process has it
     │   └── Unreachable             a daemon has it and does not answer
@@ -18,7 +19,7 @@
         └── InternalError           500, opaque; the cause is only in the log
 
 Foreign exceptions are translated in one place each: aiohttp's in `gateway/upstream.py`, SQLite's in
-`store/database.py`, TOML's in `config.py`, JSON's in `dialects/body.py`.
+`store/database.py`, TOML's in `config/sources.py`, JSON's in `dialects/body.py`.
 """
 
 

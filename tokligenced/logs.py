@@ -3,9 +3,12 @@
 No prompt, completion, credential or upstream address is ever given to a logger.
 """
 
+import asyncio
+import atexit
 import logging
 import sys
-from typing import Literal
+from collections.abc import Callable
+from typing import BinaryIO, Literal
 
 import msgspec
 import structlog
@@ -14,31 +17,72 @@ from tokligenced.domain import Outcome, Principal, decimal_usd
 
 Format = Literal["auto", "json", "console"]
 
+_FLUSH_AFTER = 0.1
+
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 def configure(level: str, form: Format) -> None:
     """Set up logging for the process; `auto` is readable on a terminal and JSON anywhere else."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    shared: list[structlog.typing.Processor] = [
+    processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    factory: Callable[..., structlog.typing.WrappedLogger]
     if console:
-        structlog.configure(
-            processors=[*shared, structlog.dev.ConsoleRenderer()],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-            cache_logger_on_first_use=True,
-        )
+        processors.append(structlog.dev.ConsoleRenderer())
+        factory = structlog.PrintLoggerFactory(sys.stderr)
     else:
-        structlog.configure(
-            processors=[*shared, structlog.processors.format_exc_info, _render_json],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-            cache_logger_on_first_use=True,
-        )
+        processors += structlog.processors.format_exc_info, _render_json
+        factory = _Lines(sys.stderr.buffer)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
     _tame_standard_logging()
+
+
+class _Lines:
+    """A logger of ready lines that writes many with one system call, at most `_FLUSH_AFTER` seconds late.
+
+    A warning, and whatever is logged outside of a running loop, is written at once with all before it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting: list[bytes] = []
+        atexit.register(self.flush)
+
+    def __call__(self, *_arguments: object) -> "_Lines":
+        return self
+
+    def info(self, line: bytes) -> None:
+        """Write soon."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_later(_FLUSH_AFTER, self.flush)
+            except RuntimeError:
+                self.flush()
+
+    def warning(self, line: bytes) -> None:
+        """Write now."""
+        self._waiting.append(line)
+        self.flush()
+
+    debug = info
+    error = exception = critical = warning
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            lines = b"\n".join([*self._waiting, b""])
+            self._waiting.clear()
+            self._file.write(lines)
+            self._file.flush()
 
 
 def _render_json(_logger: object, _method: str, event: structlog.typing.EventDict) -> bytes:
@@ -62,27 +106,36 @@ def _tame_standard_logging() -> None:
     root.setLevel(logging.WARNING)
 
 
-def call_finished(outcome: Outcome, principal: Principal) -> None:
-    """The canonical line of a call: everything an operator asks about it, nothing a user wrote."""
-    usage = outcome.usage
-    structlog.get_logger().info(
-        "call.finished",
-        request_id=outcome.id,
-        key=principal.key.prefix,
-        payer=outcome.payer_id,
-        endpoint=outcome.endpoint,
-        model=outcome.model,
-        provider=outcome.provider,
-        upstream_model=outcome.upstream_model,
-        stream=outcome.stream,
-        status=outcome.status,
-        error=outcome.error,
-        attempts=outcome.attempts,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_input,
-        completion_tokens=usage.completion_tokens,
-        estimated=usage.estimated,
-        cost=decimal_usd(outcome.cost_nano),
-        first_byte_ms=None if outcome.first_byte is None else round(outcome.first_byte * 1000, 2),
-        duration_ms=round(outcome.duration * 1000, 2),
-    )
+def call_reporter() -> Callable[[Outcome, Principal], None]:
+    """A function that writes the canonical line of a call.
+
+    The line holds everything an operator asks about a call and nothing that a user wrote. It comes once for
+    each call, so its logger is bound once for all; make it after `configure`.
+    """
+    info = structlog.get_logger().bind().info
+
+    def report(outcome: Outcome, principal: Principal) -> None:
+        usage = outcome.usage
+        info(
+            "call.finished",
+            request_id=outcome.id,
+            key=principal.key.prefix,
+            payer=outcome.payer_id,
+            endpoint=outcome.endpoint,
+            model=outcome.model,
+            provider=outcome.provider,
+            upstream_model=outcome.upstream_model,
+            stream=outcome.stream,
+            status=outcome.status,
+            error=outcome.error,
+            attempts=outcome.attempts,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_input,
+            completion_tokens=usage.completion_tokens,
+            estimated=usage.estimated,
+            cost=decimal_usd(outcome.cost_nano),
+            first_byte_ms=None if outcome.first_byte is None else round(outcome.first_byte * 1000, 2),
+            duration_ms=round(outcome.duration * 1000, 2),
+        )
+
+    return report

@@ -92,6 +92,19 @@ def test_drop_ins_in_name_order(load: Load, tmp_path: Path) -> None:
     }
 
 
+def test_the_last_name_wins(load: Load) -> None:
+    """The order is that of the names, whatever the order in which the folder lists them."""
+    names = [f"{letter}{digit}" for letter in "ab" for digit in "75310246"]
+    config = load("", {f"{name}.toml": f'[server]\npublic_url = "http://{name}"' for name in names})
+    assert config.server.public_url == "http://b7"
+
+
+def test_what_is_missing_is_missing_where_the_table_begins(refused: Refused) -> None:
+    """A key that no file sets is asked of the file that first has its table."""
+    lines = refused('[providers.p]\nidle_timeout = "1s"', {"1.toml": '[providers.p]\nidle_timeout = "2s"'})
+    assert lines == ["config.toml: providers.p.type: is required"]
+
+
 def test_errors_name_the_owner(refused: Refused) -> None:
     """An error names the file that the value is from, be it unknown, wrong or part of a table."""
     assert refused(

@@ -68,6 +68,7 @@ def toml(text: str) -> Any:
 @example(Decimal("-0E-999999"))
 @example(16**5000)
 @example("9" * 5000)
+@example("12345678901234567890.12345678901234567891GiB")
 @example("~nobody-of-that-name/file")
 @example("http://[::1")
 @example("http://host:99999")

@@ -54,7 +54,7 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
             started_at=front.clock.wall_ms(),
             started=front.clock.monotonic(),
         )
-        front.live.started()
+        front.live.started(request)
         try:
             trail.principal = principal = front.authenticator.authenticate(
                 request.headers.get("Authorization")
@@ -78,7 +78,7 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
                 front, trail, InternalError("internal_error", f"Internal error; request {trail.id}.")
             )
         finally:
-            front.live.ended()
+            front.live.ended(request)
             if booked and trail.principal is not None and not trail.settled:
                 front.ledger.settle(trail.outcome(front.clock.monotonic()), trail.principal)
 

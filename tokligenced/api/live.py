@@ -44,17 +44,15 @@ class LiveStreams:
 
     def __init__(self) -> None:
         self._streams: set[LiveStream] = set()
-        self._calls: set[asyncio.Task[object]] = set()
+        self._calls: set[asyncio.Task[None]] = set()
 
-    def started(self) -> None:
-        """Note that the current task serves a call."""
-        if (task := asyncio.current_task()) is not None:
-            self._calls.add(task)
+    def started(self, request: web.Request) -> None:
+        """Note that a call is being served."""
+        self._calls.add(request.task)
 
-    def ended(self) -> None:
-        """Note that the current task is done with its call."""
-        if (task := asyncio.current_task()) is not None:
-            self._calls.discard(task)
+    def ended(self, request: web.Request) -> None:
+        """Note that a call has been served."""
+        self._calls.discard(request.task)
 
     def open(self, request: web.Request, response: web.StreamResponse, keep_alive: bytes) -> LiveStream:
         """Begin to look after a stream whose head has been sent."""
