@@ -18,10 +18,6 @@ from tokligenced.errors import CallError, UpstreamFailed
 _Count = Annotated[int, Meta(ge=1, le=2**31)]
 
 
-_NOTHING = Raw()
-_EMPTY = (b"", b"null", b'""')
-
-
 class _StreamOptions(Struct):
     include_usage: bool | None = None
 
@@ -36,39 +32,58 @@ class _Request(Struct):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
 
 
-class _Delta(Struct):
-    """A message or a piece of one, unread; what is missing is an empty `Raw`."""
-
-    content: Raw = _NOTHING
-    reasoning_content: Raw = _NOTHING
-    reasoning: Raw = _NOTHING
-    refusal: Raw = _NOTHING
-    tool_calls: Raw = _NOTHING
-    audio: Raw = _NOTHING
+class _Function(Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
 
 
-class _Choice(Struct):
+class _ToolCall(Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Audio(Struct, gc=False):
+    transcript: str | None = None
+
+
+class _Delta(Struct, gc=False):
+    """A message, or a piece of one. Mistral's content is a list of parts at times."""
+
+    content: str | list[Raw] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    audio: _Audio | None = None
+
+
+class _Choice(Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Groq(Struct):
+class _Groq(Struct, gc=False):
     usage: WireUsage | None = None
 
 
-class _Answer(Struct):
+class _Answer(Struct, gc=False):
     """A whole answer or one chunk of a stream, as far as it is watched."""
 
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
-    error: Raw = _NOTHING
+    error: dict[str, Raw] | str | None = None
     x_groq: _Groq | None = None
 
 
 _read_request = msgspec.json.Decoder(_Request)
 _read_answer = msgspec.json.Decoder(_Answer)
+_read_answers = msgspec.json.Decoder(list[_Answer])
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+_DATA = b"data: "
+_END = b"\n\n"
+_DONE = b"data: [DONE]\n\n"
 _read_members = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -171,6 +186,8 @@ class Watch:
     `hide_usage` withholds the event that carries usage alone, which the client did not ask for.
     """
 
+    __slots__ = ("_choices", "_done", "_finished", "_hide_usage", "_splitter", "_whole", "delivered", "usage")
+
     def __init__(self, *, stream: bool, choices: int = 1, hide_usage: bool = False) -> None:
         self.usage: Usage | None = None
         self.delivered = 0
@@ -186,13 +203,17 @@ class Watch:
 
         Raises `UpstreamFailed` on an error event or on what is not the dialect.
         """
-        if self._splitter is None:
+        splitter = self._splitter
+        if splitter is None:
             self._whole.append(chunk)
             return b""
-        events = self._splitter.feed(chunk)
-        if len(events) == 1:
-            return events[0] if self._passes(events[0]) else b""
-        return b"".join([event for event in events if self._passes(event)])
+        whole = splitter.feed(chunk)
+        if not whole:
+            return whole
+        passed = self._pass_as_one(whole)
+        if passed is None:
+            passed = b"".join([event for event in sse.events(whole) if self._passes(event)])
+        return passed
 
     def finish(self) -> bytes:
         """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
@@ -212,6 +233,40 @@ class Watch:
             )
         return out
 
+    def _pass_as_one(self, whole: bytes) -> bytes | None:
+        """What goes on of a piece that is nothing but plain one-line events; None for any other.
+
+        They are decoded in one go, as the array they are when commas stand between them.
+        """
+        if not (whole.startswith(_DATA) and whole.endswith(_END)):
+            return None
+        done = whole.endswith(_DONE)
+        data = whole.removesuffix(_DONE)[len(_DATA) : -len(_END)]
+        answers: list[_Answer] = []
+        if data:
+            try:
+                answers = _read_answers.decode(b"[%b]" % data.replace(_END + _DATA, b","))
+            except _UNREADABLE:
+                return None
+            if len(answers) != data.count(_END) + 1:
+                return None
+        for answer in answers:
+            if answer.error is not None:
+                return None
+        hidden = 0
+        for answer in answers:
+            self._note(answer)
+            hidden += self._hides(answer)
+        self._done = self._done or done
+        if not hidden:
+            return whole
+        kept = [
+            event + _END
+            for event, answer in zip(whole.split(_END), answers, strict=False)
+            if not self._hides(answer)
+        ]
+        return b"".join(kept) + (_DONE if done else b"")
+
     def _passes(self, event: bytes) -> bool:
         data = sse.data_of(event)
         if data is None:
@@ -219,37 +274,48 @@ class Watch:
         if data == b"[DONE]":
             self._done = True
             return True
-        return self._look(data)
+        return not self._hides(self._look(data))
 
-    def _look(self, data: bytes) -> bool:
+    def _hides(self, answer: _Answer) -> bool:
+        return self._hide_usage and answer.usage is not None and not answer.choices
+
+    def _look(self, data: bytes) -> _Answer:
         try:
             answer = _read_answer.decode(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except _UNREADABLE:
             raise UpstreamFailed(
                 "upstream_error", "The provider sent what is not a chat completion.", safe_to_retry=False
             ) from None
-        if bytes(answer.error) not in _EMPTY:
+        if answer.error is not None:
             raise ErrorInside(read_error(data))
+        self._note(answer)
+        return answer
+
+    def _note(self, answer: _Answer) -> None:
         for choice in answer.choices or ():
             part = choice.delta or choice.message
             if part is not None:
-                self._count(part)
+                # A piece of a stream is text or something else; a whole message may be both.
+                if isinstance(part.content, str):
+                    self.delivered += _size(part.content)
+                if choice.message is not None or not part.content:
+                    self.delivered += _size_of_rest(part)
             if choice.finish_reason is not None:
                 self._finished.add(choice.index)
         usage = answer.usage or (answer.x_groq.usage if answer.x_groq else None)
         if usage is not None:
             self.usage = usage_of(usage) or self.usage
-        return not (self._hide_usage and answer.usage is not None and not answer.choices)
 
-    def _count(self, part: _Delta) -> None:
-        for raw in (
-            part.content,
-            part.reasoning_content,
-            part.reasoning,
-            part.refusal,
-            part.tool_calls,
-            part.audio,
-        ):
-            # As JSON, since nothing else of it is needed: its quotes make up for what escapes would take.
-            if (value := bytes(raw)) not in _EMPTY:
-                self.delivered += len(value) - 2
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
+def _size_of_rest(part: _Delta) -> int:
+    texts = [part.reasoning_content, part.reasoning, part.refusal]
+    texts += [part.audio.transcript] if part.audio else []
+    for call in part.tool_calls or ():
+        if call.function is not None:
+            texts += call.function.name, call.function.arguments
+    parts = part.content if isinstance(part.content, list) else ()
+    return sum(_size(text) for text in texts if text) + sum(len(bytes(raw)) for raw in parts)

@@ -16,39 +16,29 @@ _LINE = re.compile(rb"\r\n|\n|\r")
 
 
 class Splitter:
-    """Cuts a byte stream into whole events wherever the network cut it; not shared between streams."""
+    """Keeps the beginning of an event until its end has come; not shared between streams."""
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
         self._rest = bytearray()
         self._scanned = 0
         self._max_event = max_event
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that `chunk` completes, each with its closing empty line.
+    def feed(self, chunk: bytes) -> bytes:
+        """All events that `chunk` completes, in one piece, each with its closing empty line.
 
         Raises `UpstreamFailed` when one event outgrows `max_event`.
         """
-        # Nearly always a chunk is exactly one event, or several, and nothing is left over.
-        if not self._rest and chunk.endswith(b"\n\n") and b"\r" not in chunk:
-            if chunk.find(b"\n\n") == len(chunk) - 2:
-                return [chunk]
-            return _cut(chunk)
+        if not self._rest and chunk.endswith((b"\n\n", b"\n\r\n")):
+            return chunk
         self._rest += chunk
-        # A closing "\r" may be the first half of "\r\n": it waits for what follows.
-        end = len(self._rest) - self._rest.endswith(b"\r")
-        events: list[bytes] = []
-        start = 0
-        for match in _BOUNDARY.finditer(self._rest, self._scanned, end):
-            events.append(bytes(self._rest[start : match.end()]))
-            start = match.end()
-        if start:
-            del self._rest[:start]
-            end -= start
+        end = _last_boundary(self._rest, self._scanned)
+        whole = bytes(self._rest[:end])
+        del self._rest[:end]
         # The longest beginning of a boundary is "\r\n\r"; what stands before it need not be looked at again.
-        self._scanned = max(0, end - 3)
+        self._scanned = max(0, len(self._rest) - 3)
         if len(self._rest) > self._max_event:
             raise UpstreamFailed("upstream_error", "The provider sent an event beyond all size.")
-        return events
+        return whole
 
     def flush(self) -> bytes:
         """What came after the last whole event."""
@@ -58,14 +48,26 @@ class Splitter:
         return rest
 
 
-def _cut(chunk: bytes) -> list[bytes]:
-    events = []
+def _last_boundary(text: bytearray, start: int) -> int:
+    """Where the last empty line that begins at or after `start` ends; 0 when there is none."""
+    if text.find(b"\r", start) < 0:
+        last = text.rfind(b"\n\n", start)
+        return last + 2 if last >= 0 else 0
+    # A closing "\r" may be the first half of "\r\n": it waits for what follows.
+    last = 0
+    for match in _BOUNDARY.finditer(text, start, len(text) - text.endswith(b"\r")):
+        last = match.end()
+    return last
+
+
+def events(whole: bytes) -> list[bytes]:
+    """The single events of a piece that `Splitter.feed` gave."""
+    found = []
     start = 0
-    while start < len(chunk):
-        end = chunk.index(b"\n\n", start) + 2
-        events.append(chunk[start:end])
-        start = end
-    return events
+    for match in _BOUNDARY.finditer(whole):
+        found.append(whole[start : match.end()])
+        start = match.end()
+    return found
 
 
 def data_of(event: bytes) -> bytes | None:
