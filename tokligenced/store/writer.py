@@ -220,12 +220,12 @@ class Writer:
         self.accepting = self.problem is None
 
     async def _turn(self) -> None:
-        operations, self._queue = self._queue, []
         try:
+            if self._failure is not None:
+                await self._connection.run(_probe)
+            operations, self._queue = self._queue, []
             if operations:
                 await self._commit_group(operations)
-            elif self._failure is not None:
-                await self._connection.run(_probe)
             if self._transactions:
                 await self._run_transaction(*self._transactions.popleft())
             if self._since_checkpoint >= _CHECKPOINT_AFTER:
