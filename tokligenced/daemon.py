@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import resources
@@ -39,7 +39,7 @@ from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.runtime import Reloader, runtime_operations
 from tokligenced.gateway.upstream import HttpUpstream
-from tokligenced.store.database import Database
+from tokligenced.store.database import Database, Write
 
 _BACKLOG = 4096
 _LAST_WORDS = 2.0
@@ -181,7 +181,6 @@ async def assemble(
 
 async def _open(settings: Config, tasks: Tasks) -> Database:
     """Open the database; a command that happens to have it is given a moment to finish."""
-    log = structlog.get_logger()
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -189,12 +188,18 @@ async def _open(settings: Config, tasks: Tasks) -> Database:
                 settings.database.path,
                 durability=settings.database.durability,
                 tasks=tasks,
-                on_lost=lambda writes, error: log.error("store.lost", writes=len(writes), error=str(error)),
+                on_lost=_lost,
             )
         except StoreLocked:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_PATIENCE / 30)
+
+
+def _lost(writes: Sequence[Write], error: StoreError) -> None:
+    # The rows themselves are all that is left of what should have been booked; they hold no text of users.
+    rows = [(statement.sql, params) for statement, params in writes]
+    structlog.get_logger().error("store.lost", rows=rows, error=str(error))
 
 
 async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:

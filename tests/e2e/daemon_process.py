@@ -157,6 +157,16 @@ class Daemon:
             raise
         assert (code, "Traceback" in self.log) == (0, False), self.log
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the process to end by itself; its exit code."""
+        assert self._process is not None
+        return self._process.wait(_STOP)
+
     def _healthy(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=1) as answer:
@@ -164,9 +174,9 @@ class Daemon:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
 
-    def command(self, *words: str) -> Any:
-        """What a command prints with `--json`."""
-        ran = subprocess.run(
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command with `--json`, however it ends."""
+        return subprocess.run(
             [sys.executable, "-m", "tokligenced", *words, "--config", str(self.config), "--json"],
             cwd=self.folder,
             env=environment(),
@@ -175,6 +185,10 @@ class Daemon:
             timeout=30,
             check=False,
         )
+
+    def command(self, *words: str) -> Any:
+        """What a command prints that does what it should."""
+        ran = self.run(*words)
         assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
         return json.loads(ran.stdout)
 
