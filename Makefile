@@ -23,7 +23,7 @@ run: $(VENV)/.runtime ## install what is missing and start the daemon with its d
 	@exec $(BIN)/tokligenced demo
 
 test: check $(if $(shell command -v npm),$(JS)/node_modules/.package-lock.json) ## every check and every test
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -rs --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.dev ## form, lint, types and the floors of the house
 	$(BIN)/ruff format --check
