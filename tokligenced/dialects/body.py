@@ -76,6 +76,10 @@ def _refuse(reason: str) -> NoReturn:
 
 def changed(body: bytes, where: Members, changes: Mapping[str, bytes]) -> bytes:
     """The body with the members in `changes` (JSON values) put in place, or at the end where they are new."""
+    if len(changes) == 1:
+        ((name, value),) = changes.items()
+        if (span := where.get(name)) is not None:
+            return b"".join((body[: span[0]], value, body[span[1] :]))
     pieces: list[bytes] = []
     at = 0
     added = [name for name in changes if name not in where]
