@@ -1,21 +1,24 @@
 """The way to an upstream: a seam two methods wide, and the one that goes over HTTP.
 
-aiohttp's client stays in this file, and its exceptions end here.
+What the HTTP client reports in calls is collected here for whoever pulls it.
 """
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import Protocol
 
-import aiohttp
-from yarl import URL
-
 from tokligenced.errors import UpstreamFailed
+from tokligenced.gateway.http_connection import Connection, Headers
+from tokligenced.gateway.http_pool import Origin, Pool
+from tokligenced.gateway.http_request import prepare
 from tokligenced.providers.base import UpstreamRequest
 
 # A whole answer larger than this is not kept in memory.
 MAX_ANSWER = 64 * 1024 * 1024
-_READ_BUFFER = 16 * 1024
+# With more than this waiting to be pulled, the upstream has to wait too.
+_MOST_QUEUED = 64 * 1024
+_MOST_REMEMBERED = 256
 
 
 class UpstreamResponse(Protocol):
@@ -45,66 +48,101 @@ class Upstream(Protocol):
 
 
 class HttpUpstream:
-    """Upstreams over HTTP, with one pool of connections for all. Make it inside a running loop."""
+    """Upstreams over HTTP/1.1, with one pool of connections for all. Make it inside a running loop.
 
-    def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=_READ_BUFFER,
-            raise_for_status=False,
-        )
-        self._urls: dict[str, URL] = {}
-        self._timeouts: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
+    It follows no redirect, keeps no cookie, decompresses nothing and asks no proxy. It never sends a
+    request twice: a connection that is known to be closed is not used, and when one turns out to be
+    closed only after the request left, nobody can tell whether the upstream has begun to work on it.
+
+    `tls` None means: certificates of the machine's own authorities.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._pool = Pool(self._loop, tls)
+        # Headers are known by their identity: a provider sends the same object with every request.
+        self._prepared: dict[tuple[str, str, int], tuple[Mapping[str, str], Origin, bytes]] = {}
 
     async def send(self, request: UpstreamRequest) -> "HttpResponse":
         """Send, and wait for the head of the answer."""
-        url = self._urls.get(request.url)
-        if url is None:
-            # The addresses come from the configuration alone, so there are not many of them.
-            url = self._urls[request.url] = URL(request.url, encoded=True)
-        try:
-            response = await self._session.request(
-                request.method,
-                url,
-                data=request.body,
-                headers=request.headers,
-                allow_redirects=False,
-                timeout=self._timeout(request.connect_timeout, request.idle_timeout),
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise translated(error) from error
-        return HttpResponse(response)
+        key = (request.method, request.url, id(request.headers))
+        _, origin, head = self._prepared.get(key) or self._prepare(key, request)
+        connection = origin.take() or await origin.connect(request.connect_timeout)
+        self._pool.heed(request.idle_timeout)
+        response = HttpResponse(self._loop, connection)
+        connection.ask(head, request.body, response, request.idle_timeout)
+        await response.begun()
+        return response
 
-    def _timeout(self, connect: float, idle: float) -> aiohttp.ClientTimeout:
-        timeout = self._timeouts.get((connect, idle))
-        if timeout is None:
-            timeout = self._timeouts[connect, idle] = aiohttp.ClientTimeout(
-                total=None, sock_connect=connect, sock_read=idle
-            )
-        return timeout
+    def _prepare(
+        self, key: tuple[str, str, int], request: UpstreamRequest
+    ) -> tuple[Mapping[str, str], Origin, bytes]:
+        address, head = prepare(request.method, request.url, request.headers)
+        if len(self._prepared) >= _MOST_REMEMBERED:
+            self._prepared.clear()
+        # The headers are kept with it, so that no other object can come to have their identity.
+        prepared = self._prepared[key] = (request.headers, self._pool.origin(address), head)
+        return prepared
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._pool.close()
 
 
 class HttpResponse:
-    """An answer over HTTP."""
+    """An answer over HTTP: receives it from the connection, and keeps it until it is pulled."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_failure",
+        "_loop",
+        "_paused",
+        "_queued",
+        "_waiter",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._loop = loop
+        # None as soon as the answer is complete or given up: the connection may serve another by then.
+        self._connection: Connection | None = connection
+        self._chunks: list[bytes] = []
+        self._queued = 0
+        self._paused = False
+        self._failure: UpstreamFailed | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def begun(self) -> None:
+        """Wait for the head. Raises `UpstreamFailed`; who is cancelled here has given the answer up."""
+        try:
+            while not self.status:
+                if self._failure is not None:
+                    raise self._failure
+                await self._news()
+        except asyncio.CancelledError:
+            self.close()
+            raise
 
     async def next(self) -> bytes:
         """What has arrived since the last time, empty at the end."""
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise translated(error) from error
+        while not self._chunks:
+            if self._failure is not None:
+                raise self._failure
+            if self._connection is None:
+                return b""
+            await self._news()
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._queued = 0
+        if self._paused and self._connection is not None:
+            self._paused = False
+            self._connection.resume()
+        return data
 
     async def read(self, limit: int = MAX_ANSWER) -> bytes:
         """Everything that is left, `limit` bytes at most."""
@@ -119,28 +157,44 @@ class HttpResponse:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
-        """Be done with it. A connection whose answer was read to its end goes back to the pool by itself."""
-        self._response.close()
+        """Be done with it. A connection whose answer is complete went back to the pool by itself."""
+        if self._connection is not None:
+            self._connection.abort()
+            self._chunks.clear()
+            self.failed(UpstreamFailed("upstream_error", "The answer was given up.", safe_to_retry=False))
 
+    async def _news(self) -> None:
+        self._waiter = self._loop.create_future()
+        await self._waiter
 
-def translated(error: Exception) -> UpstreamFailed:
-    """What went wrong on the way, most specific first; none of it names an address to the client."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return UpstreamFailed("upstream_timeout", "The provider could not be reached in time.")
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return _failed("The provider's certificate or TLS set-up is not acceptable.", error, safe=True)
-        case aiohttp.ClientConnectorError():
-            return _failed("The provider could not be reached.", error, safe=True)
-        case TimeoutError():
-            return UpstreamFailed("upstream_timeout", "The provider fell silent.", safe_to_retry=False)
-        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | OSError():
-            return _failed("The provider cut the connection.", error, safe=False)
-        case _:
-            return _failed("The provider does not speak HTTP as it should.", error, safe=False)
+    # What the connection reports.
 
+    def head(self, status: int, headers: Headers) -> None:
+        """The final status and its headers."""
+        self.status = status
+        self.headers = headers
+        self._wake()
 
-def _failed(message: str, error: Exception, *, safe: bool) -> UpstreamFailed:
-    return UpstreamFailed(
-        "upstream_error", message, safe_to_retry=safe, detail=f"{type(error).__name__}: {error}"
-    )
+    def chunk(self, data: bytes) -> None:
+        """Bytes of the body."""
+        self._chunks.append(data)
+        self._queued += len(data)
+        if self._queued > _MOST_QUEUED and not self._paused and self._connection is not None:
+            self._paused = True
+            self._connection.pause()
+        self._wake()
+
+    def end(self) -> None:
+        """The answer is complete."""
+        self._connection = None
+        self._wake()
+
+    def failed(self, error: UpstreamFailed) -> None:
+        """Nothing more comes."""
+        self._connection = None
+        self._failure = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
