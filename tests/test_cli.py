@@ -17,6 +17,7 @@ import pytest
 from tokligenced import __version__, cli, perform
 from tokligenced.api import control
 from tokligenced.clock import RandomIds, SystemClock, Tasks
+from tokligenced.errors import ConfigError, StoreError
 from tokligenced.gateway import auth
 from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.operations import (
@@ -485,16 +486,19 @@ def test_an_interrupted_command_says_nothing_more(
 def test_without_a_command_the_daemon_runs(
     config_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--config PATH` alone runs the daemon with that file, `demo` its own; the exit code is passed on."""
+    """`--config PATH` alone runs the daemon with that file, `demo` its own; what stops them is one line."""
     stand_in = types.ModuleType("tokligenced.daemon")
     started: list[Path] = []
 
-    def run_daemon(path: Path) -> int:
+    def run_daemon(path: Path) -> None:
         started.append(path)
-        return 3
+        raise StoreError("no database")
+
+    def run_demo() -> None:
+        raise ConfigError("demo.toml", "", "bad")
 
     monkeypatch.setattr(stand_in, "run", run_daemon, raising=False)
-    monkeypatch.setattr(stand_in, "demo", lambda: 2, raising=False)
+    monkeypatch.setattr(stand_in, "demo", run_demo, raising=False)
     monkeypatch.setitem(sys.modules, "tokligenced.daemon", stand_in)
     monkeypatch.setattr("tokligenced.daemon", stand_in, raising=False)
     assert here("--config", str(config_path)).code == 3

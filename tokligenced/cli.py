@@ -73,21 +73,20 @@ def _fail(message: str, code: int) -> int:
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @_config_option
 @click.pass_context
-def root(context: click.Context) -> int | None:
+def root(context: click.Context) -> None:
     """A self-hosted gateway to language models. Without a command: run the daemon in the foreground."""
-    if context.invoked_subcommand is not None:
-        return None
-    from tokligenced import daemon  # noqa: PLC0415 - see the module's docstring
+    if context.invoked_subcommand is None:
+        from tokligenced import daemon  # noqa: PLC0415 - see the module's docstring
 
-    return daemon.run(_config_path())
+        daemon.run(_config_path())
 
 
 @root.command
-def demo() -> int:
+def demo() -> None:
     """Run the daemon with a demo provider, an account with credit and a fresh key."""
     from tokligenced import daemon  # noqa: PLC0415
 
-    return daemon.demo()
+    daemon.demo()
 
 
 @root.command

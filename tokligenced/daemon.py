@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ from tokligenced.api.front import Front
 from tokligenced.api.live import LiveStreams
 from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
-from tokligenced.errors import ConfigError, StoreError, StoreLocked, TokligencedError, UpstreamFailed
+from tokligenced.errors import ConfigError, StoreError, StoreLocked, UpstreamFailed
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.demo_upstream import DemoUpstream
 from tokligenced.gateway.directory import Directory
@@ -61,22 +60,22 @@ SERVER_OPTIONS: Mapping[str, Any] = {
 Ready = Callable[[Config, Directory], Awaitable[None]]
 
 
-def run(config_path: Path) -> int:
-    """Run the daemon in the foreground until it is told to stop; the exit code."""
+def run(config_path: Path) -> None:
+    """Run the daemon in the foreground until it is told to stop; raises `ConfigError`, `StoreError`."""
 
     async def no_more(_settings: Config, _directory: Directory) -> None:
         pass
 
-    return _run(config_path, no_more)
+    _run(config_path, no_more)
 
 
-def demo() -> int:
-    """Run the daemon with the demo provider in a folder that goes when it ends; the exit code."""
+def demo() -> None:
+    """Run the daemon with the demo provider in a folder that goes when it ends."""
     with tempfile.TemporaryDirectory(prefix="tokligenced-demo-") as folder:
         path = Path(folder) / "config.toml"
         text = resources.files("tokligenced").joinpath("demo.toml").read_text()
         path.write_text(text.replace("{folder}", folder))
-        return _run(path, _greet)
+        _run(path, _greet)
 
 
 async def _greet(settings: Config, directory: Directory) -> None:
@@ -87,26 +86,12 @@ async def _greet(settings: Config, directory: Directory) -> None:
     print(greeting.format(url=url, key=key), flush=True)  # noqa: T201 - it is for the person who ran it
 
 
-def _run(config_path: Path, ready: Ready) -> int:
+def _run(config_path: Path, ready: Ready) -> None:
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        return _fail("aiohttp's C parser is missing; install aiohttp from its binary package", 3)
-    try:
-        settings = config.load(config_path, os.environ)
-    except ConfigError as error:
-        return _fail(str(error), 2)
+        raise StoreError("aiohttp's C parser is missing; install aiohttp from its binary package")
+    settings = config.load(config_path, os.environ)
     logs.configure(settings.log.level, settings.log.format)
-    try:
-        uvloop.run(_serve(config_path, settings, ready))
-    except ConfigError as error:
-        return _fail(str(error), 2)
-    except TokligencedError as error:
-        return _fail(str(error), 3)
-    return 0
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"tokligenced: {message}", file=sys.stderr)  # noqa: T201 - the one line a failed start leaves
-    return code
+    uvloop.run(_serve(config_path, settings, ready))
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
@@ -197,7 +182,7 @@ async def _open(settings: Config, tasks: Tasks) -> Database:
 
 
 def _lost(writes: Sequence[Write], error: StoreError) -> None:
-    # The rows themselves are all that is left of what should have been booked; they hold no text of users.
+    # The rows themselves are all that is left of what should have been booked.
     rows = [(statement.sql, params) for statement, params in writes]
     structlog.get_logger().error("store.lost", rows=rows, error=str(error))
 
@@ -227,7 +212,8 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
 
 def _alert(provider: str, error: UpstreamFailed) -> None:
     report = structlog.get_logger().error if error.operator_fault else structlog.get_logger().warning
-    report("upstream.failed", provider=provider, code=error.code, message=error.message, detail=error.detail)
+    # Not its message: an upstream may quote in it what users wrote.
+    report("upstream.failed", provider=provider, code=error.code, detail=error.detail)
 
 
 def _signals(reloader: Reloader) -> asyncio.Queue[str]:
@@ -236,7 +222,7 @@ def _signals(reloader: Reloader) -> asyncio.Queue[str]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(stop.put_nowait, number.name))
-    loop.add_signal_handler(signal.SIGHUP, reloader.try_reload)
+    loop.add_signal_handler(signal.SIGHUP, reloader.reload_on_signal)
     return stop
 
 
@@ -274,8 +260,8 @@ async def _listen(runner: web.AppRunner, listen: str) -> None:
         elif listen.startswith("unix:"):
             await web.UnixSite(runner, listen.removeprefix("unix:"), backlog=_BACKLOG).start()
         else:
-            host, _, port = listen.rpartition(":")
-            await web.TCPSite(runner, host.strip("[]"), int(port), backlog=_BACKLOG).start()
+            host, port = config.host_and_port(listen)
+            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
     except OSError as error:
         raise StoreError(f"server.listen: {listen}: {error.strerror or error}") from error
 

@@ -10,7 +10,7 @@
     ├── Conflict                    a command contradicts what is there               (exit 1)
     ├── InvalidInput                a command's argument can't be what it says        (exit 2)
     └── CallError                   one HTTP answer, rendered by the client's dialect
-        ├── InvalidRequest          400, 404, 408, 413, 415, 426
+        ├── InvalidRequest          400, 404, 405, 408, 413, 415, 417, 426
         ├── Unauthenticated         401
         ├── PaymentRequired         402
         ├── RateLimited             429

@@ -1,10 +1,11 @@
 """The only structlog configuration: JSON for machines, colours for people, one canonical line per call.
 
-No prompt, completion, credential or upstream address is ever given to a logger.
+No prompt, completion or credential is ever given to a logger; of what users write, only names of models.
 """
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -33,8 +34,10 @@ def configure(level: str, form: Format) -> None:
     ]
     factory: Callable[..., structlog.typing.WrappedLogger]
     if console:
-        processors.append(structlog.dev.ConsoleRenderer())
-        factory = structlog.PrintLoggerFactory(sys.stderr)
+        # Not rich's tracebacks: they show local variables, and with them what users wrote.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        processors += renderer, _as_bytes
+        factory = _Lines(sys.stderr.buffer)
     else:
         processors += structlog.processors.format_exc_info, _render_json
         factory = _Lines(sys.stderr.buffer)
@@ -83,8 +86,14 @@ class _Lines:
         if self._waiting:
             lines = b"\n".join([*self._waiting, b""])
             self._waiting.clear()
-            self._file.write(lines)
-            self._file.flush()
+            # A log that can't be written, on a full disk or a broken pipe, must not take calls down with it.
+            with contextlib.suppress(OSError):
+                self._file.write(lines)
+                self._file.flush()
+
+
+def _as_bytes(_logger: object, _method: str, line: structlog.typing.EventDict) -> bytes:
+    return str(line).encode(errors="replace")
 
 
 def _render_json(_logger: object, _method: str, event: structlog.typing.EventDict) -> bytes:
@@ -98,7 +107,10 @@ class _Tamed(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        kind = record.exc_info[0] if record.exc_info else None
+        if kind is not None and issubclass(kind, ConnectionError):
+            return  # a client that left is no news
+        error = kind.__name__ if kind is not None else None
         structlog.get_logger().log(record.levelno, "library.message", logger=record.name, error=error)
 
 
@@ -109,7 +121,7 @@ def _tame_standard_logging() -> None:
 
 
 class _CallLine(Struct, kw_only=True):
-    """The canonical line of a call: all an operator asks about it, and nothing that a user wrote."""
+    """The canonical line of a call: all an operator asks about it; of what users write, the model's name."""
 
     event: str = "call.finished"
     level: str = "info"
@@ -152,7 +164,8 @@ def call_reporter() -> Callable[[Outcome, Principal], None]:
         line.timestamp = datetime.now(UTC).isoformat()
         lines.info(_encode(line))
 
-    return to_lines if isinstance(lines, _Lines) and log.is_enabled_for(logging.INFO) else to_structlog
+    plain = _render_json in structlog.get_config()["processors"] and log.is_enabled_for(logging.INFO)
+    return to_lines if plain else to_structlog
 
 
 _STAMPS = ("level", "timestamp")

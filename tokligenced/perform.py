@@ -18,9 +18,8 @@ from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.operations import OPERATIONS, Caller, Object, Operations, Result, Services
 from tokligenced.store.database import Database
 
-_PATIENCE = (
-    3.0  # seconds for a daemon that starts or stops: it has the lock, but not yet or no more the socket
-)
+# Seconds for a daemon that starts or stops: it has the lock, but not yet or no more the socket.
+_PATIENCE = 3.0
 _PAUSE = 0.05
 
 

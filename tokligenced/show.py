@@ -56,7 +56,15 @@ def line(template: str) -> Callable[[Object], None]:
 def facts(row: Object) -> None:
     """A line for each field."""
     for name, value in row.items():
-        click.echo(f"{name.replace('_', ' ')}: {value}")
+        click.echo(f"{name.replace('_', ' ')}: {_plain(value)}")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def plain_key(row: Object) -> None:

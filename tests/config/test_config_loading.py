@@ -198,7 +198,7 @@ def test_any_tree_is_read_or_refused(tree: dict[str, Any]) -> None:
         ('[server]\nlisten = "127.0.0.1:9"', ["server.listen"]),
         ("[server]\nmax_request_bytes = 5", ["server.max_request_bytes"]),
         ('[database]\npath = "x.db"\ndurability = "normal"', ["database.path", "database.durability"]),
-        ('[log]\nlevel = "debug"\nformat = "json"', ["log.format"]),
+        ('[log]\nlevel = "debug"\nformat = "json"', ["log.level", "log.format"]),
         ("[limits]\nconcurrency = 1\n[endpoints]\nimages = true" + MODEL, []),
     ],
 )

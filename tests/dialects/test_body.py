@@ -1,6 +1,7 @@
 """Request bodies: what is refused, and that a change touches nothing else."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -67,6 +68,7 @@ def test_a_change_sets_what_it_names_and_keeps_the_rest(
         pytest.param(b'{"a":1,"a":2}', id="named twice"),
         pytest.param(b'{"a":1,"a":1}', id="named twice, same value"),
         pytest.param(b'{"a":1,"b":2,"a":3}', id="named twice, apart"),
+        pytest.param(b"{" + b",".join(b'"%d":0' % n for n in range(5000)) + b"}", id="thousands of members"),
         pytest.param(b'{"model":"dear","b":"x","\\u006dodel":"cheap"}', id="named twice, escaped"),
     ],
 )
@@ -75,3 +77,15 @@ def test_what_is_not_one_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
         json_body.members(body)
     assert (refused.value.status, refused.value.code) == (400, "invalid_json")
+
+
+def test_a_name_of_many_megabytes_costs_no_memory() -> None:
+    """A member's name is walked without a memory of each step."""
+    body = b'{"' + b"k" * 8_000_000 + b'":1}'
+    tracemalloc.start()
+    try:
+        json_body.members(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(body)

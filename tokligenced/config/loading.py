@@ -37,9 +37,13 @@ from tokligenced.domain import Limits
 # What is fixed when the daemon starts, as `section.key`; everything else follows a reload.
 _FIXED_AT_START = (
     "server.listen",
+    "server.public_url",
+    "server.drain_timeout",
     "server.max_request_bytes",
+    "server.body_timeout",
     "database.path",
     "database.durability",
+    "log.level",
     "log.format",
 )
 

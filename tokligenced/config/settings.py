@@ -91,7 +91,7 @@ class DemoSettings(Struct, frozen=True, kw_only=True):
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True):
-    """One upstream account. `base_url` has no slash at its end and is empty for `demo`.
+    """One upstream account. `base_url` has no slash at its end; that of `demo` leads to no network.
 
     `api_version` is Azure's, empty where the base is Azure's v1. `responses` None means: decide by
     the base. `demo` matters to the type of that name only.

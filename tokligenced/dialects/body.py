@@ -18,8 +18,11 @@ T = TypeVar("T")
 # Smaller members are decoded whole, which finds what skipping does not (numbers beyond a double);
 # larger ones, the conversation itself, are checked for syntax and left as bytes.
 _SMALL = 4096
+# Far more than any API has; walking millions would hold everybody up.
+_MOST_MEMBERS = 1000
 
-_NAME = re.compile(rb'[ \t\r\n]*"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*')
+# Possessive, so that a name of many megabytes is walked without a memory of each step.
+_NAME = re.compile(rb'[ \t\r\n]*"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*:[ \t\r\n]*')
 _COMMA = re.compile(rb"[ \t\r\n]*,")
 _OPEN = re.compile(rb"[ \t\r\n]*\{")
 _CLOSE = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
@@ -38,6 +41,8 @@ def members(body: bytes) -> dict[str, tuple[int, int]]:
         if not body.isascii():
             body.decode()
         raws = _raw_members.decode(body)
+        if len(raws) > _MOST_MEMBERS:
+            _refuse("it has too many members")
         found: dict[str, tuple[int, int]] = {}
         at = _end(_OPEN, body, 0)
         for name, raw in raws.items():

@@ -13,7 +13,7 @@ from tokligenced.dialects import body as json_body
 from tokligenced.dialects import sse
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
 from tokligenced.domain import Call, Usage
-from tokligenced.errors import CallError, UpstreamFailed
+from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
 
 _Count = Annotated[int, Meta(ge=1, le=2**31)]
 
@@ -24,7 +24,7 @@ class _StreamOptions(Struct):
 
 class _Request(Struct):
     model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[Raw], Meta(min_length=1)]
+    messages: Annotated[list[Raw], Meta(min_length=1, max_length=100_000)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_tokens: _Count | None = None
@@ -91,6 +91,9 @@ def parse(body: bytes) -> Call:
     """Read a request. Raises `InvalidRequest` naming the field at fault."""
     members = json_body.members(body)
     request = json_body.decode(_read_request, body)
+    if not request.model.isprintable():
+        # It goes to logs and terminals.
+        raise InvalidRequest("invalid_value", "Invalid value for 'model': not printable.", param="model")
     options = request.stream_options
     return Call(
         dialect="chat",
@@ -182,7 +185,7 @@ def read_error(body: bytes) -> WireError:
 class Watch:
     """Looks at an answer that passes through: usage, ends, errors, and how much was delivered.
 
-    One a call, not shared. `choices` is how many must finish before the answer is whole;
+    One an exchange, not shared. `choices` is how many must finish before the answer is whole;
     `hide_usage` withholds the event that carries usage alone, which the client did not ask for.
     """
 

@@ -33,15 +33,21 @@ class DemoResponse:
     def __init__(self, script: Script, idle_timeout: float) -> None:
         self.status = script.status
         self.headers: Mapping[str, str] = {name.title(): value for name, value in script.headers.items()}
-        self._steps = script.steps
+        self._steps = iter(script.steps)
+        self._step = next(self._steps, None)
         self._idle_timeout = idle_timeout
 
     async def next(self) -> bytes:
-        """The next step's bytes, after its delay; empty at the end."""
-        for step in self._steps:
+        """The next step's bytes, after its delay; empty at the end.
+
+        A step is taken only when its delay is over: who gives up waiting and asks again misses nothing.
+        """
+        while self._step is not None:
             # Even without a delay the loop gets its turn, as it would between two packets.
-            await asyncio.sleep(step.delay)
+            await asyncio.sleep(self._step.delay)
+            step, self._step = self._step, next(self._steps, None)
             if step.fault == "stall":
+                self._step = step
                 await asyncio.sleep(self._idle_timeout)
                 raise UpstreamFailed("upstream_timeout", "The provider fell silent.", safe_to_retry=False)
             if step.fault == "cut":
@@ -63,4 +69,4 @@ class DemoResponse:
 
     def close(self) -> None:
         """Stop playing."""
-        self._steps = iter(())
+        self._step = None

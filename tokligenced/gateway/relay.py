@@ -89,7 +89,7 @@ class Passage:
         self._settle(error)
 
     async def _connect(self, route: Route) -> None:
-        for left, leg in zip(range(len(route.legs) - 1, -1, -1), route.legs, strict=True):
+        for leg in route.legs:
             self._trail.attempt(leg.deployment.provider, leg.deployment.model)
             try:
                 await self._attempt(leg)
@@ -99,7 +99,7 @@ class Passage:
                     self._response = None
                 self._exchange = None
                 self._relay.alert(leg.deployment.provider, error)
-                if not left or not error.safe_to_retry:
+                if leg is route.legs[-1] or not error.safe_to_retry:
                     raise
             else:
                 return

@@ -1,5 +1,6 @@
 """What only a running daemon can be asked: to reload its configuration, and how it is."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,21 +29,25 @@ class Reloader:
     def reload(self) -> list[str]:
         """Read and check all files, then swap; the keys that changed but need a restart.
 
-        Raises `ConfigError`, and then nothing has changed.
+        Raises `ConfigError`, and then nothing has changed. Either way the log says so.
         """
-        fresh = config.load(self._path, os.environ)
-        self._router.load(catalog.build(fresh))
-        return config.restart_needed(self._started_with, fresh)
-
-    def try_reload(self) -> None:
-        """Reload for a signal, which nobody waits for: what came of it goes to the log."""
         log = structlog.get_logger()
         try:
-            needs_restart = self.reload()
+            fresh = config.load(self._path, os.environ)
         except ConfigError as error:
             log.error("config.refused", error=str(error))
-        else:
-            log.info("config.reloaded", models=len(self._router.catalog.models), needs_restart=needs_restart)
+            raise
+        self._router.load(catalog.build(fresh))
+        needs_restart = config.restart_needed(self._started_with, fresh)
+        for warning in fresh.warnings:
+            log.warning("config.warning", warning=warning)
+        log.info("config.reloaded", models=len(self._router.catalog.models), needs_restart=needs_restart)
+        return needs_restart
+
+    def reload_on_signal(self) -> None:
+        """Reload where nobody waits for what came of it."""
+        with contextlib.suppress(ConfigError):  # the log has it
+            self.reload()
 
 
 def runtime_operations(

@@ -22,7 +22,7 @@ class OpenAI:
             **settings.headers,
             **self.credentials(),
         }
-        # One object for all calls, so that what is made of it further down can be remembered by it.
+        # The same string object for all calls: the HTTP client remembers what it made of it.
         self._urls: dict[str, str] = {}
 
     def credentials(self) -> dict[str, str]:

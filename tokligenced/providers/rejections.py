@@ -38,9 +38,9 @@ def retry_after(headers: Mapping[str, str]) -> int:
     except ValueError:
         try:
             then, now = parsedate_to_datetime(said), parsedate_to_datetime(headers.get("Date", ""))
-        except ValueError:
+            seconds = (then - now).total_seconds()
+        except (ValueError, TypeError, OverflowError):
             return 1
-        seconds = (then - now).total_seconds()
     return math.ceil(max(1.0, min(60.0, seconds))) if math.isfinite(seconds) else 1
 
 
@@ -50,13 +50,14 @@ def rejection(
     """The error for an upstream's answer that is not a success.
 
     What is about the request goes to the client with the upstream's message; everything else is a failed
-    attempt.
+    attempt. The log gets no message, which may quote what users wrote.
     """
-    detail = cleaned(error.message, settings)
+    detail = f"status {status}, code {error.code or error.type}"
     if status in _ABOUT_THE_REQUEST:
+        message = cleaned(error.message, settings)
         return InvalidRequest(
-            error.code if error.code in _PASSED_CODES else "invalid_value",
-            detail or f"The provider {settings.name} refused the request with status {status}.",
+            error.code if isinstance(error.code, str) and error.code in _PASSED_CODES else "invalid_value",
+            message or f"The provider {settings.name} refused the request with status {status}.",
             param=error.param,
         )
     if status in _ABOUT_THE_OPERATOR:
@@ -64,7 +65,7 @@ def rejection(
             "upstream_error",
             "The provider refused the gateway's own account; its operator must mend that.",
             operator_fault=True,
-            detail=f"{status}: {detail}",
+            detail=detail,
         )
     if status == 429:
         return UpstreamFailed(
@@ -83,5 +84,9 @@ def rejection(
 
 def error_inside(error: WireError, settings: ProviderSettings) -> UpstreamFailed:
     """The error for one that came where an answer was due; the client may read what the upstream said."""
-    said = cleaned(error.message, settings)
-    return UpstreamFailed("upstream_error", f"The provider reported an error: {said}", safe_to_retry=False)
+    return UpstreamFailed(
+        "upstream_error",
+        f"The provider reported an error: {cleaned(error.message, settings)}",
+        safe_to_retry=False,
+        detail=f"an error where an answer was due, code {error.code or error.type}",
+    )
