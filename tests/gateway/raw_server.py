@@ -30,8 +30,8 @@ class Asker:
         *,
         method: str = "POST",
         headers: Mapping[str, str] = _HEADERS,
-        connect: float = 10.0,
-        idle: float = 10.0,
+        connect: float = 100.0,
+        idle: float = 100.0,
     ) -> HttpResponse:
         """Send one, and wait for the answer's head."""
         return await self._http.send(

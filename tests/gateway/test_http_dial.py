@@ -74,6 +74,24 @@ async def test_a_name_that_led_nowhere_is_asked_again() -> None:
     await dialer.close()
 
 
+async def test_a_name_that_was_not_found_is_asked_again() -> None:
+    """A name server's bad moment is not remembered."""
+
+    class Unsure(Names):
+        async def getaddrinfo(self, *arguments: Any, **options: Any) -> list[Any]:
+            if len(self.asked) == 1:
+                return await super().getaddrinfo(*arguments, **options)
+            self.asked.append("nobody knows")
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    names: Any = Unsure("127.0.0.1")
+    dialer = Dialer(names, None)
+    async with RawServer(until_left) as server:
+        await failing(dial(dialer, server.port), safe=True)
+        await dial(dialer, server.port)
+    await dialer.close()
+
+
 async def test_the_next_address_is_tried() -> None:
     """A host with several addresses is reached when one of them answers."""
     names: Any = Names("127.0.0.2", "::1", "127.0.0.1")

@@ -105,7 +105,7 @@ async def test_a_greeting_without_an_answer(trusting: Asker) -> None:
     """The connect time-out covers TLS, and the connection is closed."""
     async with RawServer(until_left) as server:
         url = server.url.replace("http:", "https:")
-        failure = await failing(trusting(url, connect=0.05), "upstream_timeout", safe=True)
+        failure = await failing(trusting(url, connect=0.25), "upstream_timeout", safe=True)
         assert failure.message == "The provider could not be reached in time."
         await server.left.wait()
 

@@ -71,10 +71,15 @@ class Keeper(Protocol):
         """It is closed."""
 
 
-class Connection(asyncio.Protocol):
-    """One connection with at most one request under way."""
+class Connection(asyncio.BufferedProtocol):
+    """One connection with at most one request under way.
+
+    `buffer` is where the socket is read to. All connections may share it, as what is in it is taken out
+    before anything else happens; its size is the most that can come at once.
+    """
 
     __slots__ = (
+        "_buffer",
         "_complete",
         "_head_size",
         "_headers",
@@ -95,9 +100,10 @@ class Connection(asyncio.Protocol):
         "_without_body",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper, buffer: memoryview) -> None:
         self._loop = loop
         self._keeper = keeper
+        self._buffer = buffer
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         # Servers that write bare line feeds or pad their chunk sizes exist, and can fool nobody but us.
@@ -181,16 +187,20 @@ class Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         self._keeper.opened(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the upstream."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport takes any size
+        """Where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes are in the buffer."""
         if self._receiver is None:
             # Nobody asked anything.
             self.abort()
             return
         self._heard = self._loop.time()
-        self._silent_bytes += len(data)
+        self._silent_bytes += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._complete:
                 # What a method below raised is more telling than that the parser stopped for it.
@@ -205,9 +215,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The upstream sends no more; that is how some answers end."""
-        if self._receiver is None:
-            self.abort()
-        elif self._until_eof:
+        if self._until_eof and self._receiver is not None:
             self._finish()
         else:
             self.give_up(_failed(_CUT, EOFError("closed by the upstream")))
@@ -249,7 +257,7 @@ class Connection(asyncio.Protocol):
         self._headers = None
         if status < 200:
             self._interim += 1
-            if status < 100 or status == 101 or self._interim > _MOST_INTERIM:
+            if status < 100 or self._interim > _MOST_INTERIM:
                 raise _Refused(f"status {status}, {self._interim} before the final one")
             return
         self._interim = 0

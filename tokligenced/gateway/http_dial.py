@@ -16,7 +16,7 @@ _NAME_KEPT = 60.0
 # Seconds after which the next of several addresses is tried beside the one before: RFC 8305, section 5.
 _NEXT_ADDRESS = 0.25
 
-_P = TypeVar("_P", bound=asyncio.Protocol)
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
 class Dialer:

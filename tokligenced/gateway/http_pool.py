@@ -11,6 +11,7 @@ from tokligenced.gateway.http_request import Address
 # Seconds between two looks at all connections, unless some time-out is so short that it needs more.
 _LOOK = 1.0
 _SHORTEST_LOOK = 0.01
+_READ_AT_ONCE = 64 * 1024
 
 
 class Origin:
@@ -35,14 +36,14 @@ class Origin:
     async def connect(self, within: float) -> Connection:
         """A new connection, within so many seconds. Raises `UpstreamFailed`, always safe to retry."""
         if self._pool.closed:
-            raise _closed()
+            raise _closed(safe=True)
         connection = await self._pool.dialer.dial(self._address, self._new, within)
         if connection.closing:
             raise UpstreamFailed("upstream_error", "The provider could not be reached.", detail="hung up")
         return connection
 
     def _new(self) -> Connection:
-        return Connection(self._pool.loop, self)
+        return Connection(self._pool.loop, self, self._pool.buffer)
 
     def opened(self, connection: Connection) -> None:
         """It stands."""
@@ -68,6 +69,7 @@ class Pool:
     def __init__(self, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None) -> None:
         self.loop = loop
         self.dialer = Dialer(loop, tls)
+        self.buffer = memoryview(bytearray(_READ_AT_ONCE))
         self._origins: dict[Address, Origin] = {}
         self._open: set[Connection] = set()
         self._look_every = _LOOK
@@ -121,9 +123,9 @@ class Pool:
             self._timer = None
         await self.dialer.close()
         for connection in tuple(self._open):
-            connection.give_up(_closed())
+            connection.give_up(_closed(safe=False))
         await self._empty.wait()
 
 
-def _closed() -> UpstreamFailed:
-    return UpstreamFailed("upstream_error", "The provider's connections are closed.", safe_to_retry=False)
+def _closed(*, safe: bool) -> UpstreamFailed:
+    return UpstreamFailed("upstream_error", "The provider's connections are closed.", safe_to_retry=safe)

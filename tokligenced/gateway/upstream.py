@@ -18,7 +18,7 @@ from tokligenced.providers.base import UpstreamRequest
 MAX_ANSWER = 64 * 1024 * 1024
 # With more than this waiting to be pulled, the upstream has to wait too.
 _MOST_QUEUED = 64 * 1024
-_MOST_REMEMBERED = 256
+_MOST_REMEMBERED = 1024
 
 
 class UpstreamResponse(Protocol):
