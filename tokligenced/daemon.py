@@ -24,6 +24,7 @@ from tokligenced.api import app as api
 from tokligenced.api.control import ControlServer, socket_path
 from tokligenced.api.front import Front
 from tokligenced.api.live import LiveStreams
+from tokligenced.api.server import Runner
 from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
 from tokligenced.errors import ConfigError, StoreError, StoreLocked, UpstreamFailed
@@ -107,7 +108,13 @@ class Assembly(Struct, frozen=True, kw_only=True):
 
 
 async def assemble(
-    stack: AsyncExitStack, config_path: Path, settings: Config, *, clock: Clock, ids: IdSource
+    stack: AsyncExitStack,
+    config_path: Path,
+    settings: Config,
+    *,
+    clock: Clock,
+    ids: IdSource,
+    live: LiveStreams,
 ) -> Assembly:
     """Open the database and make every object; `stack` closes them in reverse order.
 
@@ -134,7 +141,6 @@ async def assemble(
         clock=clock,
         alert=_alert,
     )
-    live = LiveStreams()
     tasks.spawn("live", live.watch())
     reloader = Reloader(config_path, settings, router)
     operations = {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)}
@@ -193,10 +199,12 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
         log.warning("config.warning", warning=warning)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        gateway = await assemble(stack, config_path, settings, clock=clock, ids=RandomIds(clock))
+        gateway = await assemble(
+            stack, config_path, settings, clock=clock, ids=RandomIds(clock), live=LiveStreams()
+        )
         await gateway.control.start()
         stack.push_async_callback(gateway.control.close)
-        runner = web.AppRunner(api.build(gateway.front), **SERVER_OPTIONS)
+        runner = Runner(api.build(gateway.front), gateway.live, **SERVER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stop = _signals(gateway.reloader)
@@ -234,11 +242,17 @@ async def _until_stopped(
     name = await stop.get()
     lifecycle.drain()
     log.info("daemon.draining", signal=name, running=lifecycle.running, timeout=drain_timeout)
-    if await _first(lifecycle.idle(), stop.get(), timeout=drain_timeout):
+    if await _first(_quiet(lifecycle, live), stop.get(), timeout=drain_timeout):
         return
     log.warning("daemon.cut", running=lifecycle.running)
     live.cut()
-    await _first(lifecycle.idle(), timeout=_LAST_WORDS)
+    await _first(_quiet(lifecycle, live), timeout=_LAST_WORDS)
+
+
+async def _quiet(lifecycle: Lifecycle, live: LiveStreams) -> None:
+    """Wait until no call is on its way and every answer has been sent to its end."""
+    await lifecycle.idle()
+    await live.idle()
 
 
 async def _first(wanted: Awaitable[object], *others: Awaitable[object], timeout: float) -> bool:  # noqa: ASYNC109

@@ -1,6 +1,7 @@
 """A whole gateway in the test's own process: real database, real sockets, a fake upstream behind it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 
 from tests.fakes import FakeUpstream
 from tokligenced import config, daemon
 from tokligenced.api import app
+from tokligenced.api.live import LiveStreams
+from tokligenced.api.server import Runner
 from tokligenced.clock import RandomIds, SystemClock
 from tokligenced.domain import Limits
+
+Loops = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
 CONFIG = """
 [server]
@@ -89,16 +95,29 @@ class Gateway:
         )
 
 
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Loops:
+    """What depends on how sockets are written to is tried on the daemon's loop and on Python's own."""
+    own = {"asyncio": asyncio.new_event_loop}
+    both = own | {"uvloop": uvloop.new_event_loop}
+    return both if item.path.name in {"test_live.py", "test_slow_clients.py"} else own
+
+
 @pytest.fixture
-async def gateway(upstream: FakeUpstream, tmp_path: Path) -> AsyncIterator[Gateway]:
+def live() -> LiveStreams:
+    """The watch over the gateway's connections, at its own pace."""
+    return LiveStreams()
+
+
+@pytest.fixture
+async def gateway(upstream: FakeUpstream, tmp_path: Path, live: LiveStreams) -> AsyncIterator[Gateway]:
     """A gateway in front of the fake upstream."""
     path = tmp_path / "config.toml"
     path.write_text(CONFIG.format(folder=tmp_path, url=upstream.url))
     settings = config.load(path, {"FAKE_KEY": "sk-secret-of-the-upstream"})
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        assembly = await daemon.assemble(stack, path, settings, clock=clock, ids=RandomIds(clock))
-        runner = web.AppRunner(app.build(assembly.front), **daemon.SERVER_OPTIONS)
+        assembly = await daemon.assemble(stack, path, settings, clock=clock, ids=RandomIds(clock), live=live)
+        runner = Runner(app.build(assembly.front), assembly.live, **daemon.SERVER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()

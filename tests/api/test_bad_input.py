@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.api.conftest import Gateway
-from tests.api.test_chat_calls import REQUEST, assert_error
+from tests.api.test_chat_calls import ERROR_FIELDS, REQUEST, assert_error
 from tests.fakes import FakeUpstream
 
 INVALID = "invalid_request_error"
@@ -155,15 +156,67 @@ async def test_expect_is_answered_before_the_body(gateway: Gateway) -> None:
     writer.close()
 
 
-async def test_malformed_http_leaves_no_secret_in_the_log(
-    gateway: Gateway, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "head",
+    ["Content-Length: +4", "Content-Length: 1\r\nContent-Length: 2", "Bad\x00Header: 1", "bare\nfeed: 1"],
+)
+async def test_malformed_http_is_not_repeated(
+    gateway: Gateway, capfd: pytest.CaptureFixture[str], head: str
 ) -> None:
-    """A request that is no HTTP is 400 and closed, and its bytes are in no log."""
-    for head in ("Content-Length: +4", "Content-Length: 1\r\nContent-Length: 2", "Bad\x00Header: 1"):
-        reader, writer = await raw(gateway, head)
-        assert (await reader.read()).startswith(b"HTTP/1.0 400")
-        writer.close()
-    assert gateway.key not in "".join(capfd.readouterr())
+    """A request that is no HTTP is 400 in the one shape and closed; its bytes are in no answer and no log."""
+    reader, writer = await raw(gateway, head)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert b"\r\nServer: tokligenced\r\n" in answer
+    found = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert (set(found), found["type"], found["code"]) == (ERROR_FIELDS, INVALID, "invalid_value")
+    logged = "".join(capfd.readouterr())
+    assert "request.malformed" in logged
+    assert "Traceback" not in logged
+    for text in (gateway.key, head):
+        assert text not in logged + answer.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET /healthz", 400),
+        ("GET /nothing", 400),
+        ("GET /v1/models", 400),
+        ("CONNECT x:443 HTTP/1.1\r\nHost: x", 404),
+        ("OPTIONS * HTTP/1.1\r\nHost: x", 404),
+    ],
+)
+async def test_other_ways_to_ask_are_answered_in_json(gateway: Gateway, line: str, status: int) -> None:
+    """HTTP/0.9, and targets that are no paths, get an error in the one shape and a closed connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    writer.write(line.encode() + b"\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert int(head.split()[1]) == status
+    assert b"\r\nServer: tokligenced\r\n" in head
+    found = json.loads(body)["error"]
+    assert (set(found), found["type"]) == (ERROR_FIELDS, INVALID)
+
+
+async def test_bodies_still_arriving_are_bounded_by_the_concurrency(gateway: Gateway) -> None:
+    """A key may have as many bodies on their way as calls at a time; one more is 429 until one has come."""
+    small = replace(gateway, key=await gateway.new_key(concurrency=1))
+    asking = "Content-Length: 2\r\nExpect: 100-continue"
+    reader, writer = await raw(small, asking)
+    assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    refused, refused_writer = await raw(small, asking)
+    answer = await refused.readuntil(b"}}")
+    assert b"HTTP/1.1 429" in answer
+    assert b"\r\nRetry-After: 1\r\n" in answer
+    assert b'"code":"concurrency"' in answer
+    writer.write(b"{}")
+    assert b"missing_required_parameter" in await reader.readuntil(b"}}")
+    other, other_writer = await raw(small, asking, b"{}")
+    assert b"missing_required_parameter" in await other.readuntil(b"}}")
+    for each in (writer, refused_writer, other_writer):
+        each.close()
 
 
 async def test_models_with_prices(gateway: Gateway) -> None:

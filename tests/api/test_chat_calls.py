@@ -102,6 +102,24 @@ async def test_chunks_leave_as_they_arrive(gateway: Gateway, upstream: FakeUpstr
         assert (await response.read()).endswith(b"data: [DONE]\n\n")
 
 
+async def test_a_stream_over_http_1_0_ends_with_its_connection(
+    gateway: Gateway, upstream: FakeUpstream
+) -> None:
+    """Where no chunk can tell that the stream is over the connection closes, even if asked to stay."""
+    parts = events(*chat_chunks())
+    upstream.serve(stream(*parts))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    data = json.dumps({**STREAMED, "stream_options": {"include_usage": True}})
+    writer.write(
+        f"POST /v1/chat/completions HTTP/1.0\r\nAuthorization: Bearer {gateway.key}\r\n"
+        f"Connection: keep-alive\r\nContent-Length: {len(data)}\r\n\r\n{data}".encode()
+    )
+    head, _, rest = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    assert b"keep-alive" not in head
+    assert rest == b"".join(parts)
+
+
 async def test_missing_usage_is_counted_and_marked(gateway: Gateway, upstream: FakeUpstream) -> None:
     """An answer without usage passes as it is; the gateway counts for itself and says so."""
     reply = body(chat_completion("x" * 300, usage=None))

@@ -13,8 +13,7 @@ _PLAIN = {"Server": SERVER}
 
 def build(front: Front) -> web.Application:
     """The application; it owns nothing and closes nothing."""
-    # Bodies are read and bounded by the endpoints, so aiohttp's own limit must not come first.
-    app = web.Application(client_max_size=front.max_request_bytes + 1)
+    app = web.Application()
     app[FRONT] = front
     _add(app, "POST", "/v1/chat/completions", endpoint(front, "chat", chat.completions, booked=True))
     _add(app, "GET", "/v1/models", endpoint(front, "models", catalog.models, booked=False))
@@ -39,7 +38,7 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
         error = InvalidRequest(
             "method_not_allowed", f"{request.method} is not allowed here; use {method}.", status=405
         )
-        response = _plain_refusal(error)
+        response = plain_refusal(error)
         response.headers["Allow"] = ", ".join(allowed)
         return response
 
@@ -55,10 +54,11 @@ async def _start(_request: web.Request) -> web.Response:
 
 
 async def _not_found(request: web.Request) -> web.Response:
-    return _plain_refusal(InvalidRequest("not_found", f"There is nothing at {request.path}.", status=404))
+    return plain_refusal(InvalidRequest("not_found", f"There is nothing at {request.path}.", status=404))
 
 
-def _plain_refusal(error: CallError) -> web.Response:
+def plain_refusal(error: CallError) -> web.Response:
+    """The answer that an error makes where nobody has proved who they are."""
     return web.Response(
         status=error.status, body=render_error(error), headers={**_PLAIN, "Content-Type": JSON}
     )
@@ -67,11 +67,11 @@ def _plain_refusal(error: CallError) -> web.Response:
 async def _expect(request: web.Request) -> web.StreamResponse | None:
     """Say that the body may come, unless its head alone is enough to refuse it."""
     if request.headers.get("Expect", "").lower() != "100-continue":
-        return _plain_refusal(InvalidRequest("invalid_value", "Unknown expectation.", status=417))
+        return plain_refusal(InvalidRequest("invalid_value", "Unknown expectation.", status=417))
     try:
         check_head(request.app[FRONT], request)
     except CallError as error:
-        response = _plain_refusal(error)
+        response = plain_refusal(error)
         response.force_close()
         return response
     if request.transport is not None:

@@ -2,13 +2,12 @@
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
-from tokligenced.api.front import Front, answer_headers, read_body, whole_answer
-from tokligenced.api.live import cut_off
+from tokligenced.api.front import Front, answer_headers, read_body, reason_for, whole_answer
+from tokligenced.api.live import LiveStream
 from tokligenced.dialects import chat, sse
 from tokligenced.domain import Call, Principal
-from tokligenced.errors import CallError
 from tokligenced.gateway.relay import Passage
 from tokligenced.gateway.trail import Trail
 
@@ -17,7 +16,7 @@ async def completions(
     front: Front, request: web.Request, principal: Principal, trail: Trail
 ) -> web.StreamResponse:
     """Serve a chat completion, streamed or not."""
-    call = chat.parse(await read_body(front, request))
+    call = chat.parse(await read_body(front, request, principal.key))
     trail.model = call.model
     trail.stream = call.stream
     if call.stream:
@@ -30,17 +29,28 @@ async def completions(
 async def _stream(
     front: Front, request: web.Request, call: Call, principal: Principal, trail: Trail
 ) -> web.StreamResponse:
-    response: web.StreamResponse | None = None
+    stream: LiveStream | None = None
     try:
         async with front.relay.open(call, principal, trail) as passage:
             response = web.StreamResponse(headers=_stream_headers(front, trail, passage))
+            if request.version < HttpVersion11:
+                # Without chunks only the connection's end can tell where the stream ends.
+                response.force_close()
             await response.prepare(request)
-            await _deliver(front, request, response, passage)
-    except CallError as error:
-        if response is None:
+            stream = front.live.open(request, response, sse.KEEP_ALIVE)
+            if passage.body:
+                await stream.write(passage.body)
+            async for chunk in passage.chunks():
+                await stream.write(chunk)
+            await stream.finish()
+    except (Exception, asyncio.CancelledError) as error:
+        if stream is None or stream.ended:
             raise
         response.force_close()
-        await response.write(chat.render_error_event(error))
+        await stream.finish(chat.render_error_event(reason_for(trail, error)))
+    finally:
+        if stream is not None:
+            front.live.close(stream)
     return response
 
 
@@ -49,21 +59,3 @@ def _stream_headers(front: Front, trail: Trail, passage: Passage) -> dict[str, s
     headers["Cache-Control"] = "no-cache"
     headers["X-Accel-Buffering"] = "no"
     return headers
-
-
-async def _deliver(
-    front: Front, request: web.Request, response: web.StreamResponse, passage: Passage
-) -> None:
-    stream = front.live.open(request, response, sse.KEEP_ALIVE)
-    try:
-        if passage.body:
-            await stream.write(passage.body)
-        async for chunk in passage.chunks():
-            await stream.write(chunk)
-        await response.write_eof()
-    except asyncio.CancelledError as error:
-        if (reason := cut_off(error)) is None:
-            raise
-        raise reason from None
-    finally:
-        front.live.close(stream)

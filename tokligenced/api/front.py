@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
 from msgspec import Struct
 
 from tokligenced.api.live import LiveStreams, cut_off
 from tokligenced.clock import Clock, IdSource
 from tokligenced.dialects import chat
-from tokligenced.domain import Principal, decimal_usd
+from tokligenced.domain import Key, Principal, decimal_usd
 from tokligenced.errors import CallError, InternalError, InvalidRequest
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.ledger import Ledger
-from tokligenced.gateway.limits import RateLimiter
+from tokligenced.gateway.limits import RateLimiter, effective
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.trail import Trail
@@ -60,29 +60,31 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
                 request.headers.get("Authorization")
             )
             return await serve(front, request, principal, trail)
-        except CallError as error:
+        except (Exception, asyncio.CancelledError) as error:
             trail.failed(error)
-            return refusal(front, trail, error)
-        except asyncio.CancelledError as error:
-            trail.failed(error)
-            if (reason := cut_off(error)) is None:
-                raise
+            reason = reason_for(trail, error)
+            if request.writer.output_size:
+                # An answer is under way already, and a second one must not get into it.
+                raise ConnectionResetError("the answer broke off") from error
             return refusal(front, trail, reason)
-        except ConnectionError as error:
-            trail.failed(error)
-            raise
-        except Exception as error:
-            trail.failed(error)
-            structlog.get_logger().exception("call.crashed", request_id=trail.id)
-            return refusal(
-                front, trail, InternalError("internal_error", f"Internal error; request {trail.id}.")
-            )
         finally:
             front.live.ended(request)
             if booked and trail.principal is not None and not trail.settled:
                 front.ledger.settle(trail.outcome(front.clock.monotonic()), trail.principal)
 
     return handle
+
+
+def reason_for(trail: Trail, error: BaseException) -> CallError:
+    """What the client is told about `error`, whatever it is; raises it again when the client has left."""
+    if isinstance(error, CallError):
+        return error
+    if isinstance(error, asyncio.CancelledError) and (reason := cut_off(error)) is not None:
+        return reason
+    if isinstance(error, asyncio.CancelledError | ConnectionError):
+        raise error
+    structlog.get_logger().error("call.crashed", request_id=trail.id, exc_info=error)
+    return InternalError("internal_error", f"Internal error; request {trail.id}.")
 
 
 def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, str]:
@@ -126,8 +128,11 @@ def check_head(front: Front, request: web.Request) -> None:
         raise _too_large(front)
 
 
-async def read_body(front: Front, request: web.Request) -> bytes:
-    """The request's body. Raises `InvalidRequest`: 408 when it drips, 413, 415."""
+async def read_body(front: Front, request: web.Request, key: Key) -> bytes:
+    """The request's body. Raises `InvalidRequest`: 408 when it drips, 413, 415.
+
+    Raises `RateLimited` when as many bodies are still arriving for this key as it may run calls.
+    """
     check_head(front, request)
     content = request.content
     if content.is_eof():
@@ -135,6 +140,12 @@ async def read_body(front: Front, request: web.Request) -> bytes:
         if len(body) > front.max_request_bytes:
             raise _too_large(front)
         return body
+    limits = effective(key.limits, front.router.catalog.default_limits)
+    with front.live.reading(key.id, limits.concurrency or 1):
+        return await _arriving(front, content)
+
+
+async def _arriving(front: Front, content: StreamReader) -> bytes:
     chunks = []
     size = 0
     try:

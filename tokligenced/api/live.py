@@ -1,50 +1,119 @@
 """The answers being sent: keep-alives where one is silent, an end to those nobody reads, the final cut.
 
-One task looks after all streams once a second, so that no stream needs a timer of its own.
+One task looks after all connections once a second, so that none needs a timer of its own. It waits for no
+client: one that does not read can't hold it up.
 """
 
 import asyncio
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 
-from tokligenced.errors import CallError, Unavailable
+from tokligenced.errors import CallError, RateLimited, Unavailable
 
-KEEP_ALIVE_AFTER = 10.0
-WRITE_TIMEOUT = 60.0
-_ROUND = 1.0
 _RETRY_AFTER = 5
+_LOOK_AGAIN = 0.05
 
 # What may wait in the socket of a client that reads slowly.
 _WRITE_BUFFER = 32 * 1024
 
 
-class LiveStream:
-    """One event stream on its way to a client; writes through it are known to the watch."""
+class Outlet:
+    """A connection's way out: what waits there unsent, and how long nothing of it has left.
 
-    __slots__ = ("_loop", "keep_alive", "request", "response", "since", "writing")
+    Time is counted in looks, so that a loop that stood still blames no client. `moved` says that bytes
+    left since the last look, where more that came after may hide it.
+    """
+
+    __slots__ = ("_still", "_transport", "_unsent", "moved")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._unsent = 0
+        self._still = 0
+        self.moved = False
+
+    def unsent(self) -> int:
+        """Bytes that wait for the client to read others."""
+        return self._transport.get_write_buffer_size()
+
+    def look(self, patience: int) -> None:
+        """Abort the connection when bytes have waited and none has left for so many looks in a row."""
+        unsent = self.unsent()
+        if not unsent or unsent < self._unsent or self.moved:
+            self._still = 0
+        elif (still := self._still + 1) < patience:
+            self._still = still
+        else:
+            self._transport.abort()
+        self._unsent = unsent
+        self.moved = False
+
+
+class LiveStream:
+    """One event stream on its way to a client."""
+
+    __slots__ = ("_keep_alive", "_loop", "_request", "_response", "_since", "ended")
 
     def __init__(self, request: web.Request, response: web.StreamResponse, keep_alive: bytes) -> None:
-        self.request = request
-        self.response = response
-        self.keep_alive = keep_alive
-        self.writing = False
+        self._request = request
+        self._response = response
+        self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
-        self.since = self._loop.time()
+        self._since = self._loop.time()
+        self.ended = False
 
     async def write(self, chunk: bytes) -> None:
         """Send a chunk; waits while the client does not read. Raises `ConnectionError` when it left."""
-        self.writing = True
-        self.since = self._loop.time()
-        await self.response.write(chunk)
-        self.writing = False
+        self._since = self._loop.time()
+        await self._response.write(chunk)
+
+    async def finish(self, chunk: bytes = b"") -> None:
+        """Send a last chunk and the end, after which nothing may follow; waits and raises as `write` does."""
+        self.ended = True
+        await self._response.write_eof(chunk)
+
+    async def look(self, now: float, keep_alive_after: float) -> None:
+        """Send a keep-alive when there was nothing to send for so long. Raises `ConnectionError`."""
+        transport = self._request.transport
+        if self.ended or now - self._since < keep_alive_after or transport is None:
+            return
+        # Where nothing waits in the socket, writing is not paused, and so this write waits for nobody.
+        if not transport.get_write_buffer_size():
+            await self.write(self._keep_alive)
 
 
 class LiveStreams:
-    """All calls being served, and of these the streams."""
+    """All connections, all calls being served, and of these the streams. Times are in seconds.
 
-    def __init__(self) -> None:
+    A stream that is silent for `keep_alive_after` gets a keep-alive; a connection whose client reads nothing
+    for `write_timeout` is cut; both are noticed within `interval`.
+    """
+
+    def __init__(
+        self, *, keep_alive_after: float = 10.0, write_timeout: float = 60.0, interval: float = 1.0
+    ) -> None:
+        self._keep_alive_after = keep_alive_after
+        self._patience = math.ceil(write_timeout / interval)
+        self._interval = interval
+        self._outlets: set[Outlet] = set()
         self._streams: set[LiveStream] = set()
         self._calls: set[asyncio.Task[None]] = set()
+        self._bodies: Counter[str] = Counter()
+
+    def connected(self, transport: asyncio.Transport) -> Outlet:
+        """Begin to look after a connection."""
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        outlet = Outlet(transport)
+        self._outlets.add(outlet)
+        return outlet
+
+    def disconnected(self, outlet: Outlet) -> None:
+        """Stop looking after a connection."""
+        self._outlets.discard(outlet)
 
     def started(self, request: web.Request) -> None:
         """Note that a call is being served."""
@@ -54,10 +123,25 @@ class LiveStreams:
         """Note that a call has been served."""
         self._calls.discard(request.task)
 
+    @contextmanager
+    def reading(self, key_id: str, limit: int) -> Iterator[None]:
+        """Count a body that is still arriving; raises `RateLimited` when the key has `limit` of them."""
+        if self._bodies[key_id] >= limit:
+            raise RateLimited(
+                "concurrency",
+                f"Rate limit reached: {limit} calls at a time. Try again in 1 s.",
+                retry_after=1,
+            )
+        self._bodies[key_id] += 1
+        try:
+            yield
+        finally:
+            self._bodies[key_id] -= 1
+            if not self._bodies[key_id]:
+                del self._bodies[key_id]
+
     def open(self, request: web.Request, response: web.StreamResponse, keep_alive: bytes) -> LiveStream:
         """Begin to look after a stream whose head has been sent."""
-        if request.transport is not None:
-            request.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         stream = LiveStream(request, response, keep_alive)
         self._streams.add(stream)
         return stream
@@ -70,22 +154,21 @@ class LiveStreams:
         """Go round for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_ROUND)
+            await asyncio.sleep(self._interval)
             now = loop.time()
+            for outlet in tuple(self._outlets):
+                outlet.look(self._patience)
             for stream in tuple(self._streams):
-                silent = now - stream.since
-                if stream.writing:
-                    if silent >= WRITE_TIMEOUT and stream.request.transport is not None:
-                        stream.request.transport.abort()
-                elif silent >= KEEP_ALIVE_AFTER:
-                    await self._keep_alive(stream)
+                try:
+                    await stream.look(now, self._keep_alive_after)
+                except ConnectionError:
+                    self.close(stream)
 
-    async def _keep_alive(self, stream: LiveStream) -> None:
-        # After so long a silence nothing waits in the buffer, so this does not block the round.
-        try:
-            await stream.write(stream.keep_alive)
-        except ConnectionError:
-            self.close(stream)
+    async def idle(self) -> None:
+        """Wait until all calls have been served and every byte of their answers has left."""
+        # Nobody tells when the last byte leaves, so this has to look.
+        while self._calls or any(outlet.unsent() for outlet in self._outlets):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN)
 
     def cut(self) -> None:
         """End every call now; each tells its client why."""
