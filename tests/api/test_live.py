@@ -96,6 +96,16 @@ async def test_a_connection_from_which_nothing_leaves_is_cut() -> None:
         assert stuck.transport.is_closing()
 
 
+async def test_a_connection_where_nothing_waits_is_never_cut() -> None:
+    """Silence is no offence: only bytes that wait are counted against a client."""
+    async with Stuck() as stuck:
+        while stuck.outlet.unsent():
+            await stuck.read_some()
+        for _ in range(10):
+            stuck.outlet.look(3)
+        assert not stuck.transport.is_closing()
+
+
 async def test_a_client_that_reads_slowly_is_not_cut() -> None:
     """The time-out starts anew each time that some bytes have left."""
     async with Stuck() as stuck:
@@ -122,13 +132,18 @@ async def test_what_comes_after_does_not_hide_that_bytes_left() -> None:
 
 
 async def test_bytes_that_left_are_noticed_by_the_connection(connect: Connect) -> None:
-    """When writing may go on, its connection's outlet says that bytes have left."""
+    """When writing may go on its connection's outlet says so; it is forgotten with the connection."""
     outlets = []
+    gone = asyncio.Event()
 
     class Noting(LiveStreams):
         def connected(self, transport: asyncio.Transport) -> Outlet:
             outlets.append(super().connected(transport))
             return outlets[0]
+
+        def disconnected(self, outlet: Outlet) -> None:
+            super().disconnected(outlet)
+            gone.set()
 
     async def respond(_request: web.Request, response: web.StreamResponse) -> None:
         await response.write(MUCH)
@@ -137,6 +152,8 @@ async def test_bytes_that_left_are_noticed_by_the_connection(connect: Connect) -
     client = await connect(Noting(), respond)
     await receive(client, b"end\r\n0\r\n\r\n")
     assert outlets[0].moved
+    client.close()
+    await gone.wait()
 
 
 async def test_one_stopped_reader_leaves_the_others_their_keep_alives(connect: Connect) -> None:
@@ -188,24 +205,36 @@ async def test_nothing_follows_the_end(connect: Connect) -> None:
 
 
 async def test_a_client_that_left_does_not_end_the_watch(connect: Connect) -> None:
-    """A keep-alive that can't be written ends the watch over its stream, not over the others."""
-    live = LiveStreams(keep_alive_after=0.0, interval=0.001)
-    hold = asyncio.Event()
+    """No keep-alive is tried where the connection is closing already."""
+    live = LiveStreams()
+    looked = asyncio.Event()
 
     async def leave(request: web.Request, response: web.StreamResponse) -> None:
-        live.open(request, response, KEEP_ALIVE)
+        stream = live.open(request, response, KEEP_ALIVE)
         assert request.transport is not None
         request.transport.close()
+        await stream.look(1e9, 0.0)
+        looked.set()
 
-    async def be_silent(request: web.Request, response: web.StreamResponse) -> None:
-        live.open(request, response, KEEP_ALIVE)
-        await hold.wait()
-
-    watch = asyncio.ensure_future(live.watch())
     await connect(live, leave)
-    client = await connect(live, be_silent)
-    await receive(client, CHUNK * 5)
-    watch.cancel()
+    await looked.wait()
+
+
+async def test_a_handler_that_fails_after_the_head_closes(
+    connect: Connect, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever fails while an answer is under way, no other answer follows within it."""
+
+    async def fail(_request: web.Request, _response: web.StreamResponse) -> None:
+        raise ZeroDivisionError
+
+    client = await connect(LiveStreams(), fail)
+    received = bytearray()
+    while chunk := await asyncio.get_running_loop().sock_recv(client, 1 << 20):
+        received += chunk
+    assert received.count(b"HTTP/1.1") == 1
+    assert received.endswith(b"\r\n\r\n")
+    assert "request.crashed" in "".join(capfd.readouterr())
 
 
 async def test_idle_is_when_every_byte_has_left(connect: Connect) -> None:

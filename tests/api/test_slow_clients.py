@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from aiohttp import web
 
 from tests.api.conftest import Gateway
 from tests.api.test_chat_calls import REQUEST, STREAMED
@@ -19,10 +20,26 @@ LARGE = "x" * 8_000_000
 Send = Callable[..., Awaitable[socket.socket]]
 
 
+class Counting(LiveStreams):
+    """A watch in a hurry that tells how many streams it looks after."""
+
+    def __init__(self) -> None:
+        super().__init__(keep_alive_after=0.05, write_timeout=0.3, interval=0.01)
+        self.streams = 0
+
+    def open(self, request: web.Request, response: web.StreamResponse, keep_alive: bytes) -> LiveStream:
+        self.streams += 1
+        return super().open(request, response, keep_alive)
+
+    def close(self, stream: LiveStream) -> None:
+        self.streams -= 1
+        super().close(stream)
+
+
 @pytest.fixture
-def live() -> LiveStreams:
+def live() -> Counting:
     """A watch in a hurry."""
-    return LiveStreams(keep_alive_after=0.05, write_timeout=0.3, interval=0.01)
+    return Counting()
 
 
 @pytest.fixture
@@ -115,7 +132,7 @@ async def test_a_slow_reader_gets_its_whole_answer_in_a_drain(
     assert len(head + rest) > len(LARGE)
 
 
-async def test_a_silent_stream_is_kept_alive(upstream: FakeUpstream, send: Send) -> None:
+async def test_a_silent_stream_is_kept_alive(upstream: FakeUpstream, send: Send, live: Counting) -> None:
     """While the upstream says nothing comments go out; none comes after the end."""
     first, *rest = events(*chat_chunks())
     gate = asyncio.Event()
@@ -124,6 +141,8 @@ async def test_a_silent_stream_is_kept_alive(upstream: FakeUpstream, send: Send)
     await read_past(client, b": keep-alive\n\n\r\ne\r\n: keep-alive\n\n")
     gate.set()
     assert (await read_past(client, b"\r\n0\r\n\r\n")).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    await live.idle()
+    assert live.streams == 0
 
 
 @pytest.mark.parametrize("fault", [ZeroDivisionError("a secret"), RuntimeError()])
@@ -154,6 +173,28 @@ async def test_a_fault_in_mid_stream_is_one_error_event(
     assert "call.crashed" in logged
     assert found["message"].split()[-1].rstrip(".") in logged
     assert "secret" not in found["message"]
+
+
+async def test_a_hang_up_noticed_in_writing_is_no_fault(
+    gateway: Gateway,
+    upstream: FakeUpstream,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A client that is found gone is booked as such, and nothing is logged as if it were our doing."""
+
+    async def broken(_passage: Passage) -> AsyncIterator[bytes]:
+        yield b"data: {}\n\n"
+        raise ConnectionResetError
+
+    monkeypatch.setattr(Passage, "chunks", broken)
+    upstream.serve(stream(*events(*chat_chunks())))
+    received = await read(await send(STREAMED))
+    assert received.endswith(b"data: {}\n\n\r\n")
+    ((status, code, *_),) = await gateway.rows()
+    assert (status, code) == (499, "client_left")
+    assert "crashed" not in "".join(capfd.readouterr())
 
 
 async def test_a_cut_after_the_end_adds_nothing(

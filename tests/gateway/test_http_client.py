@@ -234,6 +234,19 @@ async def test_who_leaves_before_the_head_closes_the_connection(ask: Asker) -> N
         await server.left.wait()
 
 
+async def test_who_leaves_at_any_moment_leaves_nothing_behind(ask: Asker, http: HttpUpstream) -> None:
+    """A call may be cancelled wherever it stands, and no connection is forgotten."""
+    answer = HELLO.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with RawServer(saying(answer)) as server:
+        for steps in range(40):
+            call = asyncio.ensure_future(ask.whole(server.url))
+            await turns(steps)
+            call.cancel()
+            await asyncio.wait([call])
+        assert await ask.whole(server.url) == b"hello"
+        await asyncio.wait_for(http.close(), 10)
+
+
 async def test_a_slow_reader_slows_the_upstream(ask: Asker) -> None:
     """However fast the upstream is, only so much of its answer is kept; nothing of it is lost."""
     written = 0

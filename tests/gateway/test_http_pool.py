@@ -97,24 +97,27 @@ def test_one_timer_runs_while_there_are_connections() -> None:
     assert loop.running == [0.01]
 
 
-async def test_a_closed_pool_watches_nothing() -> None:
+async def test_a_closed_pool_opens_nothing() -> None:
     """Who was still on the way when it closed is turned away, and no name is asked any more."""
     loop: Any = Loop()
     pool = Pool(loop, None)
+    late = Wire()
     closed = []
 
     class Dialer:
+        async def dial(self, *_: object) -> object:
+            await pool.close()
+            return late.connection
+
         async def close(self) -> None:
             closed.append(True)
 
     dialer: Any = Dialer()
     pool.dialer = dialer
-    early, late = Wire(), Wire()
+    early = Wire()
     pool.watch(early.connection)
     pool.forget(early.connection)
-    await pool.close()
-    assert loop.running == []
-    assert closed == [True]
-    pool.watch(late.connection)
+    await failing(pool.origin(ADDRESS).connect(1.0), safe=True)
     assert late.closing
+    assert closed == [True]
     assert loop.running == []

@@ -12,7 +12,8 @@ class Wire:
     def __init__(self, method: bytes = b"POST") -> None:
         self._buffer = bytearray(1_000_000)
         self.now = 100.0
-        self.closing = self.reading = self.freed = self.is_gone = False
+        self.closing = self.freed = self.is_gone = False
+        self.reading = True
         self.unsent = 0
         self.sent = b""
         self.status = 0
@@ -74,9 +75,6 @@ class Wire:
         self.reading = True
 
     # The keeper.
-
-    def opened(self, _connection: Connection) -> None:
-        self.reading = True
 
     def free(self, _connection: Connection) -> None:
         self.freed = True

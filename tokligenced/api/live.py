@@ -77,9 +77,9 @@ class LiveStream:
         await self._response.write_eof(chunk)
 
     async def look(self, now: float, keep_alive_after: float) -> None:
-        """Send a keep-alive when there was nothing to send for so long. Raises `ConnectionError`."""
+        """Send a keep-alive when there was nothing to send for so long."""
         transport = self._request.transport
-        if self.ended or now - self._since < keep_alive_after or transport is None:
+        if self.ended or now - self._since < keep_alive_after or transport is None or transport.is_closing():
             return
         # Where nothing waits in the socket, writing is not paused, and so this write waits for nobody.
         if not transport.get_write_buffer_size():
@@ -159,10 +159,7 @@ class LiveStreams:
             for outlet in tuple(self._outlets):
                 outlet.look(self._patience)
             for stream in tuple(self._streams):
-                try:
-                    await stream.look(now, self._keep_alive_after)
-                except ConnectionError:
-                    self.close(stream)
+                await stream.look(now, self._keep_alive_after)
 
     async def idle(self) -> None:
         """Wait until all calls have been served and every byte of their answers has left."""

@@ -74,12 +74,14 @@ class _Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's text repeats the request, its key included
     ) -> web.StreamResponse:
         """The answer to what is no HTTP, and to a handler that failed; either closes the connection."""
-        if isinstance(exc, ConnectionError) or request.writer.output_size:
-            raise ConnectionResetError("nobody is left to be answered") from exc
+        if isinstance(exc, ConnectionError):
+            raise exc
         if status == 400:
             structlog.get_logger().info("request.malformed", error=type(exc).__name__)
             return _closing(InvalidRequest("invalid_value", "The request is not well-formed HTTP."))
         structlog.get_logger().error("request.crashed", exc_info=exc)
+        if request.writer.output_size:
+            raise ConnectionResetError("the answer broke off") from exc
         return _closing(InternalError("internal_error", "Internal error."))
 
 

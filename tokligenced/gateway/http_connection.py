@@ -61,9 +61,6 @@ class Receiver(Protocol):
 class Keeper(Protocol):
     """Whoever keeps connections."""
 
-    def opened(self, connection: "Connection") -> None:
-        """It stands."""
-
     def free(self, connection: "Connection") -> None:
         """Its answer is complete, and it can take another request."""
 
@@ -185,7 +182,6 @@ class Connection(asyncio.BufferedProtocol):
         """It stands, TLS included."""
         self._transport = cast("asyncio.Transport", transport)
         self._heard = self._loop.time()
-        self._keeper.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport takes any size
         """Where the next bytes go."""

@@ -38,16 +38,17 @@ class Origin:
         if self._pool.closed:
             raise _closed(safe=True)
         connection = await self._pool.dialer.dial(self._address, self._new, within)
+        if self._pool.closed:
+            connection.abort()
+            raise _closed(safe=True)
         if connection.closing:
             raise UpstreamFailed("upstream_error", "The provider could not be reached.", detail="hung up")
+        # Not before: when dialling is cancelled uvloop drops a connection without a word to its protocol.
+        self._pool.watch(connection)
         return connection
 
     def _new(self) -> Connection:
         return Connection(self._pool.loop, self, self._pool.buffer)
-
-    def opened(self, connection: Connection) -> None:
-        """It stands."""
-        self._pool.watch(connection)
 
     def free(self, connection: Connection) -> None:
         """It can take another request."""
@@ -98,9 +99,7 @@ class Pool:
         """A connection was opened."""
         self._open.add(connection)
         self._empty.clear()
-        if self.closed:
-            connection.abort()
-        elif self._timer is None:
+        if self._timer is None:
             self._timer = self.loop.call_later(self._look_every, self._look)
 
     def forget(self, connection: Connection) -> None:
