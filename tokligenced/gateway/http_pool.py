@@ -35,12 +35,7 @@ class Origin:
 
     async def connect(self, within: float) -> Connection:
         """A new connection, within so many seconds. Raises `UpstreamFailed`, always safe to retry."""
-        if self._pool.closed:
-            raise _closed(safe=True)
         connection = await self._pool.dialer.dial(self._address, self._new, within)
-        if self._pool.closed:
-            connection.abort()
-            raise _closed(safe=True)
         if connection.closing:
             raise UpstreamFailed("upstream_error", "The provider could not be reached.", detail="hung up")
         # Not before: when dialling is cancelled uvloop drops a connection without a word to its protocol.
@@ -75,7 +70,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._look_every = _LOOK
         self._timer: asyncio.TimerHandle | None = None
-        self.closed = False
+        self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -96,7 +91,10 @@ class Pool:
                 self._timer = self.loop.call_later(often, self._look)
 
     def watch(self, connection: Connection) -> None:
-        """A connection was opened."""
+        """A connection was opened. Raises `UpstreamFailed` when that is too late."""
+        if self._closed:
+            connection.abort()
+            raise _closed(safe=True)
         self._open.add(connection)
         self._empty.clear()
         if self._timer is None:
@@ -116,7 +114,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections, those in use too, and open no more; safe to call again."""
-        self.closed = True
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
