@@ -20,6 +20,7 @@ from tokligenced.clock import RandomIds, SystemClock, Tasks
 from tokligenced.errors import ConfigError, StoreError
 from tokligenced.gateway import auth
 from tokligenced.gateway.directory import Directory
+from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.operations import (
     OPERATIONS,
     Caller,
@@ -115,6 +116,7 @@ async def daemon(config_path: Path) -> AsyncIterator[control.ControlServer]:
         path, durability="normal", tasks=tasks, on_lost=lambda _writes, _error: None
     )
     directory = await Directory.load(database, clock=clock, ids=RandomIds(clock))
+    ledger = await Ledger.open(database, clock=clock, report=lambda _outcome, _principal: None)
 
     async def status(_services: Services, _parameters: Nothing, _caller: Caller) -> Result:
         return {"version": "1", "calls_running": 2}
@@ -122,7 +124,8 @@ async def daemon(config_path: Path) -> AsyncIterator[control.ControlServer]:
     server = control.ControlServer(
         control.socket_path(path),
         Operations(
-            Services(directory=directory, clock=clock), {**OPERATIONS, "status": Operation(Nothing, status)}
+            Services(directory=directory, ledger=ledger, database=database, clock=clock),
+            {**OPERATIONS, "status": Operation(Nothing, status)},
         ),
         on_failure=lambda _name, error: crashes.append(error),
     )

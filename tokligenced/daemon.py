@@ -27,6 +27,7 @@ from tokligenced.api.live import LiveStreams
 from tokligenced.api.server import Runner
 from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
+from tokligenced.domain import NANO_PER_USD
 from tokligenced.errors import ConfigError, StoreError, StoreLocked, UpstreamFailed
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.demo_upstream import DemoUpstream
@@ -36,14 +37,18 @@ from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import RateLimiter
 from tokligenced.gateway.operations import OPERATIONS, Operations, Services
 from tokligenced.gateway.relay import Relay
+from tokligenced.gateway.reports import Reports
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.runtime import Reloader, runtime_operations
 from tokligenced.gateway.upstream import HttpUpstream
+from tokligenced.store import buckets
 from tokligenced.store.database import Database, Write
 
 _BACKLOG = 4096
 _LAST_WORDS = 2.0
 _PATIENCE = 3.0
+_WITNESS_ROUND = 60.0
+_DEMO_CREDIT = 10 * NANO_PER_USD
 _FIRST_SYSTEMD_FD = 3
 
 # aiohttp's server as this daemon wants it. `keepalive_timeout` is also the deadline for a request's head.
@@ -57,14 +62,14 @@ SERVER_OPTIONS: Mapping[str, Any] = {
 }
 
 
-# What is told once the daemon listens: how it is configured, and who is in its books.
-Ready = Callable[[Config, Directory], Awaitable[None]]
+# What is told once the daemon listens.
+Ready = Callable[[Config, "Assembly"], Awaitable[None]]
 
 
 def run(config_path: Path) -> None:
     """Run the daemon in the foreground until it is told to stop; raises `ConfigError`, `StoreError`."""
 
-    async def no_more(_settings: Config, _directory: Directory) -> None:
+    async def no_more(_settings: Config, _gateway: Assembly) -> None:
         pass
 
     _run(config_path, no_more)
@@ -79,9 +84,10 @@ def demo() -> None:
         _run(path, _greet)
 
 
-async def _greet(settings: Config, directory: Directory) -> None:
-    account = await directory.create_account("demo@example.com", actor="demo")
-    _, key = await directory.create_key(account, name="demo", actor="demo")
+async def _greet(settings: Config, gateway: "Assembly") -> None:
+    account = await gateway.directory.create_account("demo@example.com", actor="demo")
+    await gateway.ledger.credit(account, _DEMO_CREDIT, reference="demo", note=None, actor="demo")
+    _, key = await gateway.directory.create_key(account, name="demo", actor="demo")
     url = settings.server.public_url
     greeting = resources.files("tokligenced").joinpath("demo.txt").read_text()
     print(greeting.format(url=url, key=key), flush=True)  # noqa: T201 - it is for the person who ran it
@@ -105,6 +111,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     reloader: Reloader
     control: ControlServer
     database: Database
+    ledger: Ledger
 
 
 async def assemble(
@@ -121,16 +128,24 @@ async def assemble(
     Raises `StoreError` when the database can't be used.
     """
     log = structlog.get_logger()
-    tasks = Tasks(on_crash=lambda name, error: log.critical("task.crashed", task=name, error=repr(error)))
+    tasks = Tasks(on_crash=_crashed)
     stack.push_async_callback(tasks.close)
     database = await _open(settings, tasks)
     stack.push_async_callback(database.close)
     directory = await Directory.load(database, clock=clock, ids=ids)
     router = Router(catalog.build(settings), chance=random.SystemRandom().random)
-    limiter = RateLimiter(clock, lambda: router.catalog.default_limits)
+    limiter = RateLimiter(clock, lambda: router.catalog.default_limits, await buckets.load(database))
     upstream = DemoUpstream(HttpUpstream())
     stack.push_async_callback(upstream.close)
-    ledger = Ledger(database, report=logs.call_reporter())
+    ledger = await Ledger.open(database, clock=clock, report=logs.call_reporter())
+    log.info("ledger.recovered", voided=ledger.recovery.voided, charged=ledger.recovery.charged)
+    for line in ledger.broken:
+        log.critical("ledger.broken", reason=line)
+    stack.push_async_callback(_witness, ledger)
+    stack.callback(lambda: ledger.note(*limiter.all_writes()))
+    # These end before the database does, so that what they settle lands.
+    call_tasks = Tasks(on_crash=_crashed)
+    stack.push_async_callback(call_tasks.close)
     lifecycle = Lifecycle()
     relay = Relay(
         router=router,
@@ -139,9 +154,12 @@ async def assemble(
         upstream=upstream,
         lifecycle=lifecycle,
         clock=clock,
+        tasks=call_tasks,
         alert=_alert,
     )
-    tasks.spawn("live", live.watch())
+    call_tasks.spawn("live", live.watch())
+    call_tasks.spawn("progress", relay.note_progress())
+    call_tasks.spawn("witness", _witness_now_and_then(ledger))
     reloader = Reloader(config_path, settings, router)
     operations = {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)}
     return Assembly(
@@ -151,6 +169,7 @@ async def assemble(
             limiter=limiter,
             relay=relay,
             ledger=ledger,
+            reports=Reports(database),
             live=live,
             clock=clock,
             ids=ids,
@@ -162,9 +181,12 @@ async def assemble(
         live=live,
         reloader=reloader,
         database=database,
+        ledger=ledger,
         control=ControlServer(
             socket_path(database.path),
-            Operations(Services(directory=directory, clock=clock), operations),
+            Operations(
+                Services(directory=directory, ledger=ledger, database=database, clock=clock), operations
+            ),
             on_failure=lambda name, error: log.error("control.failed", operation=name, error=repr(error)),
         ),
     )
@@ -210,12 +232,32 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
         stop = _signals(gateway.reloader)
         for listen in settings.server.listen:
             await _listen(runner, listen)
-        await ready(settings, gateway.directory)
+        await ready(settings, gateway)
         log.info(
             "daemon.ready", version=__version__, listen=settings.server.listen, models=len(settings.models)
         )
         await _until_stopped(stop, gateway.lifecycle, gateway.live, settings.server.drain_timeout)
         log.info("daemon.stopping", running=gateway.lifecycle.running)
+
+
+async def _witness(ledger: Ledger) -> None:
+    """Write down the ledger's head, and in the log too, which nobody puts back together with the file."""
+    try:
+        head = await ledger.witness()
+    except StoreError as error:
+        structlog.get_logger().error("ledger.unwitnessed", error=str(error))
+    else:
+        structlog.get_logger().info("ledger.head", seq=head.seq, hash=head.hash)
+
+
+async def _witness_now_and_then(ledger: Ledger) -> None:
+    while True:
+        await asyncio.sleep(_WITNESS_ROUND)
+        await _witness(ledger)
+
+
+def _crashed(name: str, error: BaseException) -> None:
+    structlog.get_logger().critical("task.crashed", task=name, error=repr(error))
 
 
 def _alert(provider: str, error: UpstreamFailed) -> None:

@@ -13,6 +13,8 @@ PICO_PER_NANO = 1_000
 NANO_PER_USD = 1_000_000_000
 PICO_PER_USD = 1_000_000_000_000
 
+LIST_PRICE = 1_000_000
+
 Dialect = Literal["chat", "messages", "responses", "gemini", "embeddings", "images", "rerank"]
 PayerKind = Literal["account", "org"]
 
@@ -26,22 +28,31 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """A person who signs in and pays; `id` starts with `acct_`."""
+    """A person who signs in and pays; `id` starts with `acct_`.
+
+    `price_millionths` is what part of the list price they pay, in millionths: 1,000,000 is all of it.
+    """
 
     id: str
     email: str
     admin: bool = False
     unlimited: bool = False
+    price_millionths: int = LIST_PRICE
     created_at: int
 
 
 class Organization(Struct, frozen=True, kw_only=True):
-    """Several people who share keys and a balance; `id` starts with `org_`."""
+    """Several people who share keys, a balance and limits; `id` starts with `org_`.
+
+    A limit that is None does not exist. `price_millionths` is as an account's.
+    """
 
     id: str
     slug: str
     owner_id: str
     unlimited: bool = False
+    price_millionths: int = LIST_PRICE
+    limits: Limits = Limits()
     created_at: int
 
 
@@ -175,7 +186,10 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `body` is what the client sent; `members` gives for each top-level member of that JSON object
     where its value begins and ends, so that one value can be exchanged and the rest stays as it was.
-    `max_output_tokens` is the client's own limit, None where it set none.
+    `max_output_tokens` is the client's own limit, None where it set none; then `imposed_output_tokens` may
+    be what its payer can afford, to be sent upstream. `text_bytes` is the body without its data URIs;
+    `images` and `files` are counted because their tokens have little to do with bytes; `audio`, `draws`
+    and `searches` say whether there can be any.
     """
 
     dialect: Dialect
@@ -185,11 +199,22 @@ class Call(Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     max_output_tokens: int | None = None
+    imposed_output_tokens: int | None = None
     choices: int = 1
+    text_bytes: int = 0
+    images: int = 0
+    files: int = 0
+    audio: bool = False
+    draws: bool = False
+    searches: bool = False
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of a call; the usage row and the canonical log line are made of it."""
+    """What became of a call; the usage row and the canonical log line are made of it.
+
+    `cost_nano` is what the caller pays. What the call cost beyond its hold is the operator's
+    `shortfall_nano`. `price_id` names the price it was held with, None where there was none.
+    """
 
     id: str
     started_at: int
@@ -205,12 +230,19 @@ class Outcome(Struct, frozen=True, kw_only=True):
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_nano: int = 0
+    shortfall_nano: int = 0
+    held_nano: int = 0
+    price_id: str | None = None
+    price_millionths: int = LIST_PRICE
     first_byte: float | None = None
     duration: float = 0.0
 
 
 def decimal_usd(amount: int, unit: int = NANO_PER_USD, places: int = 0) -> str:
     """`amount` of 1/`unit` USD as an exact decimal string, of at least `places` decimal places."""
-    whole, rest = divmod(abs(amount), unit)
-    digits = f"{rest:0{len(str(unit)) - 1}d}".rstrip("0").ljust(places, "0")
-    return ("-" if amount < 0 else "") + str(whole) + ("." + digits if digits else "")
+    if amount < 0:
+        return "-" + decimal_usd(-amount, unit, places)
+    whole, rest = divmod(amount, unit)
+    # With a one before it the rest keeps its leading zeros.
+    digits = str(unit + rest)[1:].rstrip("0").ljust(places, "0")
+    return f"{whole}.{digits}" if digits else str(whole)

@@ -22,6 +22,8 @@ Foreign exceptions are translated in one place each: aiohttp's in `gateway/upstr
 `store/database.py`, TOML's in `config/sources.py`, JSON's in `dialects/body.py`.
 """
 
+import math
+
 
 class TokligencedError(Exception):
     """The root; `str()` of each is one line fit to be shown to a person."""
@@ -111,10 +113,14 @@ class PaymentRequired(CallError):
 
 
 class RateLimited(CallError):
-    """One of the key's limits is reached; `code` names it."""
+    """One of the key's limits is reached; `code` names it. In `wait` seconds the same call would get in."""
 
     status = 429
     type = "rate_limit_error"
+
+    def __init__(self, code: str, message: str, *, wait: float) -> None:
+        super().__init__(code, message, retry_after=max(1, min(60, math.ceil(wait))))
+        self.wait = wait
 
 
 class Unavailable(CallError):

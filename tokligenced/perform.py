@@ -15,6 +15,7 @@ from tokligenced.clock import RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
 from tokligenced.errors import StoreLocked, Unreachable
 from tokligenced.gateway.directory import Directory
+from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.operations import OPERATIONS, Caller, Object, Operations, Result, Services
 from tokligenced.store.database import Database
 
@@ -60,7 +61,9 @@ async def _perform_here(
     )
     try:
         directory = await Directory.load(database, clock=clock, ids=RandomIds(clock))
-        operations = Operations(Services(directory=directory, clock=clock), OPERATIONS)
+        ledger = await Ledger.open(database, clock=clock, report=lambda _outcome, _principal: None)
+        services = Services(directory=directory, ledger=ledger, database=database, clock=clock)
+        operations = Operations(services, OPERATIONS)
         return await operations.perform(operation, parameters, Caller(actor="cli", progress=on_progress))
     finally:
         await database.close()

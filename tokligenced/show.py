@@ -1,13 +1,40 @@
 """How the command line prints what operations gave, for people; for programs there is `--json`."""
 
+import csv
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 
 import click
 
 Object = dict[str, Any]
 
+ENTRY = (
+    "seq",
+    "at",
+    "kind",
+    "source",
+    "source_name",
+    "target",
+    "target_name",
+    "amount",
+    "call_id",
+    "reference",
+    "note",
+    "hash",
+)
+_USED = (
+    "calls",
+    "errors",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cost",
+)
 _UNFOLDED = 10_000  # columns
 _WHOLE = {"id", "prefix", "status", "created_at", "expires_at"}
 _LIMITS = {"requests_per_minute": "rpm", "tokens_per_minute": "tpm", "concurrency": "concurrency"}
@@ -15,37 +42,51 @@ _LIMITS = {"requests_per_minute": "rpm", "tokens_per_minute": "tpm", "concurrenc
 
 def table(*columns: str) -> Callable[[list[Object]], None]:
     """A printer of the named fields of each object, one line each, in columns; `payer` is either field."""
+    return lambda rows: _print_table(columns, rows)
 
-    def show(rows: list[Object]) -> None:
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.removesuffix("_at"), no_wrap=column in _WHOLE, overflow="fold")
-        for row in rows:
-            table.add_row(*[Text(_cell(column, row)) for column in columns])
-        # What is piped is not folded: a line stays a line.
-        Console(width=None if sys.stdout.isatty() else _UNFOLDED, highlight=False).print(table)
+def _print_table(columns: Sequence[str], rows: Sequence[Object], total: Object | None = None) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    return show
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=total is not None)
+    for column in columns:
+        table.add_column(
+            column.removesuffix("_at").removesuffix("_tokens"),
+            Text("" if total is None else _cell(column, {columns[0]: "total", **total})),
+            no_wrap=column in _WHOLE,
+            overflow="fold",
+            justify="right" if column in _USED else "left",
+        )
+    for row in rows:
+        table.add_row(*[Text(_cell(column, row)) for column in columns])
+    # What is piped is not folded: a line stays a line.
+    Console(width=None if sys.stdout.isatty() else _UNFOLDED, highlight=False).print(table)
 
 
 def _cell(column: str, row: Object) -> str:
     if column == "payer":
         return str(row["account"]) if "account" in row else f"org {row['org']}"
-    value = row[column]
+    value = row.get(column, "")
     if column == "limits":
-        said = [f"{_LIMITS[name]} {limit}" for name, limit in value.items() if limit is not None]
-        return ", ".join(said) or "default"
+        return _limits(value) or ("none" if "slug" in row else "default")
     if value is None:
         return "-"
     if column.endswith("_at"):
         return f"{value[:16]}Z"  # to the minute: nobody reads the rest
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _limits(limits: Object) -> str:
+    return ", ".join(f"{_LIMITS[name]} {limit}" for name, limit in limits.items() if limit is not None)
+
+
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """So many of a thing, in words: `1,234 models`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def line(template: str) -> Callable[[Object], None]:
@@ -72,3 +113,102 @@ def plain_key(row: Object) -> None:
     click.echo(row["key"])
     if sys.stderr.isatty():
         click.echo(f"This is the only time the key is shown. Its id is {row['id']}.", err=True)
+
+
+def terms(row: Object) -> None:
+    """On what terms an account or an organization is served, in a line."""
+    said = ["unlimited" if row["unlimited"] else "limited", f"price factor {row['price_factor']}"]
+    if limits := _limits(row.get("limits", {})):
+        said.append(limits)
+    click.echo(f"{row.get('email') or row['slug']}: {', '.join(said)}")
+
+
+def credit(row: Object) -> None:
+    """What the payer has now, and by which reference."""
+    click.echo(
+        f"{row.get('account') or row['org']}: balance {row['balance']} USD, held {row['held']},"
+        f" available {row['available']} (reference {row['reference']}: {row['amount']})"
+    )
+
+
+def verdict(row: Object) -> None:
+    """One line when the ledger is right, else one for each thing that is wrong."""
+    if not row["ok"]:
+        for broken in row["broken"]:
+            click.echo(" ".join(broken.split()))
+        return
+    sizes = [
+        counted(row["entries"], "entry", "entries"),
+        counted(row["payers"], "payer"),
+        counted(row["open_holds"], "open hold"),
+    ]
+    head = row["head"]
+    click.echo(f"ok: {', '.join(sizes)}, head {head['seq']} {head['hash'][:16] or '-'}")
+
+
+def backup(row: Object) -> None:
+    """Where the copy is, how large it is, how long it took."""
+    click.echo(f"{row['path']}: {row['bytes']:,} bytes in {row['seconds']:.1f} s")
+
+
+def usage_columns(by: str) -> tuple[str, ...]:
+    """The fields of a group of `usage`, in their order."""
+    return (*(("key", "prefix", "name") if by == "key" else (by,)), *_USED)
+
+
+def usage(used: Object) -> None:
+    """What each group used, and all together."""
+    columns = usage_columns(used["by"])
+    _print_table(columns, used["groups"], used["total"])
+
+
+class Csv:
+    """Prints objects as comma-separated values, as they come; the names of the fields first."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._print([columns])
+
+    def __call__(self, rows: Sequence[Object]) -> None:
+        """Some more of them."""
+        self._print([[row[column] for column in self._columns] for row in rows])
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+    @staticmethod
+    def _print(rows: Sequence[Sequence[object]]) -> None:
+        text = StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        click.echo(text.getvalue(), nl=False)
+
+
+class JsonArray:
+    """Prints objects as one JSON array, as they come, each in a line."""
+
+    def __init__(self) -> None:
+        self._between = "[\n"
+
+    def __call__(self, rows: Sequence[Object]) -> None:
+        """Some more of them."""
+        for row in rows:
+            click.echo(self._between + json.dumps(row, ensure_ascii=False), nl=False)
+            self._between = ",\n"
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        click.echo("\n]" if self._between == ",\n" else "[]")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Object], None]]:
+    """A bar on a terminal, which is moved by objects with `done` and `total`; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _said: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("copying", total=None)
+        yield lambda said: bar.update(task, completed=said["done"], total=said["total"])

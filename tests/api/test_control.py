@@ -54,16 +54,21 @@ class Desk:
         self.begun = asyncio.Event()
         self.may_end = asyncio.Event()
         self.ended = 0
+        self.told = 0
         operations = {
             "echo": Operation(Text, self._echo),
             "raise": Operation(Text, self._raise),
             "count": Operation(Nothing, self._count),
             "wait": Operation(Nothing, self._wait),
             "garble": Operation(Nothing, self._garble),
+            "flood": Operation(Nothing, self._flood),
         }
         self.server = control.ControlServer(
             path,
-            Operations(Services(directory=None, clock=SystemClock()), operations),  # type: ignore[arg-type]
+            Operations(
+                Services(directory=None, ledger=None, database=None, clock=SystemClock()),  # type: ignore[arg-type]
+                operations,
+            ),
             on_failure=lambda name, error: self.failures.append((name, repr(error))),
         )
 
@@ -88,6 +93,16 @@ class Desk:
 
     async def _garble(self, _services: Services, _parameters: Nothing, _caller: Caller) -> Result:
         return {"what no JSON has": object()}
+
+    async def _flood(self, _services: Services, _parameters: Nothing, caller: Caller) -> Result:
+        self.begun.set()
+        try:
+            for self.told in range(1_000):
+                caller.progress({"much": "x" * 100_000})
+                await caller.taken()
+        finally:
+            self.ended += 1
+        return {}
 
     async def ask(self, operation: str, **parameters: object) -> Result:
         """What the blocking client gets."""
@@ -294,6 +309,35 @@ async def test_a_client_that_leaves_harms_nobody(desk: Desk) -> None:
     await desk.server.close()
     assert desk.ended == 1
     assert desk.failures == []
+
+
+async def test_what_is_not_taken_does_not_pile_up(desk: Desk) -> None:
+    """Who has much to tell waits for a slow client, and stops telling one that has left."""
+    _, writer = await asyncio.open_unix_connection(str(desk.path), limit=1)
+    writer.write(b'{"operation":"flood"}\n')
+    await desk.begun.wait()
+    assert await desk.ask("echo", text="x")
+    assert desk.told < 100
+    writer.transport.abort()
+    await desk.server.close()
+    assert (desk.ended, desk.told < 100) == (1, True)
+    assert desk.failures == []
+
+
+async def test_what_takes_long_gives_signs_of_life(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client hears from time to time that it is being worked on, before it gives up, and tells nobody."""
+    monkeypatch.setattr(control, "_SIGN_OF_LIFE", 0.01)
+    reader, writer = await asyncio.open_unix_connection(str(desk.path))
+    writer.write(b'{"operation":"wait"}\n')
+    for _ in range(3):
+        assert await reader.readline() == b'{"progress":{}}\n'
+    seen: list[Object] = []
+    asked = asyncio.create_task(asyncio.to_thread(desk.ask_blocking, "wait", {}, seen.append))
+    await reader.readline()
+    desk.may_end.set()
+    assert await asked == {}
+    assert seen == []
+    writer.close()
 
 
 async def test_many_are_served_at_once(desk: Desk) -> None:

@@ -89,3 +89,12 @@ def test_a_name_of_many_megabytes_costs_no_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 4 * len(body)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 50)), max_size=6))
+def test_inline_data_is_told_from_text(parts: list[tuple[bool, int]]) -> None:
+    """The bytes of data URIs are counted, and nothing else is."""
+    content = [("data:image/png;base64," if inline else "") + "A" * size for inline, size in parts]
+    body = json.dumps({"content": content}).encode()
+    expected = sum(len(";base64,") + size for inline, size in parts if inline)
+    assert json_body.inline_bytes(body) == expected

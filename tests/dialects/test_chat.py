@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tokligenced.dialects import chat
+from tokligenced.dialects import chat, chat_answers
 from tokligenced.domain import Usage
 from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
 
@@ -27,14 +27,14 @@ def recorded(*, streams_only: bool = False, with_error: bool = False) -> Iterato
             yield pytest.param(body, stream, id=case["id"])
 
 
-def through(watch: chat.Watch, chunks: list[bytes]) -> bytes:
+def through(watch: chat_answers.Watch, chunks: list[bytes]) -> bytes:
     return b"".join([watch.feed(chunk) for chunk in chunks]) + watch.finish()
 
 
 @pytest.mark.parametrize(("body", "stream"), [*recorded()])
 def test_a_recorded_answer_leaves_as_it_came(body: bytes, stream: bool) -> None:
     """Bytes in, the same bytes out, and the usage is read on the way."""
-    watch = chat.Watch(stream=stream)
+    watch = chat_answers.Watch(stream=stream)
     assert through(watch, [body]) == body
     assert (watch.usage is not None) == (b'"prompt_tokens"' in body)
 
@@ -42,11 +42,11 @@ def test_a_recorded_answer_leaves_as_it_came(body: bytes, stream: bool) -> None:
 @pytest.mark.parametrize(("body", "stream"), [*recorded(streams_only=True)])
 def test_any_cut_gives_the_same(body: bytes, stream: bool) -> None:
     """A recorded stream cut at any byte gives the same output, usage and delivered size."""
-    whole = chat.Watch(stream=stream, hide_usage=True)
+    whole = chat_answers.Watch(stream=stream, hide_usage=True)
     expected = through(whole, [body])
     # Every byte of a short stream, and at most about 400 places of a long one.
     for cut in range(0, len(body), max(1, len(body) // 400)):
-        watch = chat.Watch(stream=True, hide_usage=True)
+        watch = chat_answers.Watch(stream=True, hide_usage=True)
         assert through(watch, [body[:cut], body[cut:]]) == expected
         assert (watch.usage, watch.delivered) == (whole.usage, whole.delivered)
 
@@ -54,8 +54,8 @@ def test_any_cut_gives_the_same(body: bytes, stream: bool) -> None:
 @pytest.mark.parametrize(("body", "stream"), [*recorded(with_error=True)])
 def test_a_recorded_error_inside_an_answer_is_one(body: bytes, stream: bool) -> None:
     """A status of 200 does not make an answer of what the provider calls an error."""
-    with pytest.raises(chat.ErrorInside) as inside:
-        through(chat.Watch(stream=stream), [body])
+    with pytest.raises(chat_answers.ErrorInside) as inside:
+        through(chat_answers.Watch(stream=stream), [body])
     assert inside.value.error.message
 
 
@@ -74,7 +74,7 @@ STREAM = (
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
 def test_usage_that_nobody_asked_for_is_withheld(size: int) -> None:
     """Only the event that carries usage alone is missing, and it is counted all the same."""
-    watch = chat.Watch(stream=True, hide_usage=True)
+    watch = chat_answers.Watch(stream=True, hide_usage=True)
     chunks = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
     assert through(watch, chunks) == STREAM.replace(USAGE_EVENT, b"")
     assert watch.usage == Usage(input=9, output=3)
@@ -95,15 +95,15 @@ def test_usage_that_nobody_asked_for_is_withheld(size: int) -> None:
 def test_a_broken_stream_is_never_whole(stream: bytes) -> None:
     """A stream that ends early, errs or is no stream raises, at the latest at its end."""
     with pytest.raises(UpstreamFailed):
-        through(chat.Watch(stream=True), [stream])
+        through(chat_answers.Watch(stream=True), [stream])
 
 
 def test_every_choice_must_finish() -> None:
     """With two choices and no [DONE], one finish reason is not enough."""
     one = b'data: {"choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}\n\n'
     with pytest.raises(UpstreamFailed):
-        through(chat.Watch(stream=True, choices=2), [one % 0])
-    through(chat.Watch(stream=True, choices=2), [one % 0, one % 1])
+        through(chat_answers.Watch(stream=True, choices=2), [one % 0])
+    through(chat_answers.Watch(stream=True, choices=2), [one % 0, one % 1])
 
 
 REQUEST = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'

@@ -197,5 +197,6 @@ class Daemon:
         self._accounts += 1
         email = f"user{self._accounts}@example.com"
         assert self.command("accounts", "create", email)["email"] == email
+        self.command("credit", "--account", email, "10", "--reference", email)
         key: str = self.command("keys", "create", "--account", email, "--name", "tests", *options)["key"]
         return key

@@ -154,7 +154,8 @@ def test_a_port_in_use_is_one_line(own: Daemon) -> None:
         taken.listen()
         ended = start(own.config)
     assert ended.returncode == 3
-    assert f"server.listen: 127.0.0.1:{own.port}" in ended.stderr.splitlines()[-1]
+    (line,) = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert f"server.listen: 127.0.0.1:{own.port}" in line
     assert "Traceback" not in ended.stderr
 
 

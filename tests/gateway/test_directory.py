@@ -16,6 +16,7 @@ from tokligenced.domain import Account, Limits
 from tokligenced.errors import Conflict, InvalidInput, NotFound, StoreError, Unauthenticated
 from tokligenced.gateway import auth
 from tokligenced.gateway.directory import Directory
+from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.operations import (
     OPERATIONS,
     Caller,
@@ -63,7 +64,8 @@ class House(Struct, kw_only=True):
 
     async def do(self, operation: str, **parameters: object) -> Result:
         """Perform an operation as an administrator would."""
-        services = Services(directory=self.directory, clock=self.clock)
+        ledger = await Ledger.open(self.database, clock=self.clock, report=lambda _outcome, _principal: None)
+        services = Services(directory=self.directory, ledger=ledger, database=self.database, clock=self.clock)
         caller = Caller(actor="cli", progress=lambda _progress: None)
         return await Operations(services, OPERATIONS).perform(operation, parameters, caller)
 
@@ -374,6 +376,7 @@ async def test_operations_speak_the_api_s_names(house: House) -> None:
         "email": "ann@example.com",
         "admin": True,
         "unlimited": False,
+        "price_factor": "1",
         "created_at": "2027-01-15T08:00:00.000Z",
     }
     organization = await house.do("orgs.create", slug="acme", owner="ANN@example.com")

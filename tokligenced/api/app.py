@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tokligenced.api import catalog, chat
+from tokligenced.api import account, catalog, chat
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
 from tokligenced.dialects.chat import render_error
 from tokligenced.errors import CallError, InvalidRequest
@@ -20,6 +20,8 @@ def build(front: Front) -> web.Application:
     _add(app, "GET", "/v1/models/{model:.+}", endpoint(front, "models", catalog.model, booked=False))
     _add(app, "GET", "/v1/providers", endpoint(front, "providers", catalog.providers, booked=False))
     _add(app, "GET", "/v1/key", endpoint(front, "key", catalog.key, booked=False))
+    _add(app, "GET", "/v1/credits", endpoint(front, "credits", account.balance, booked=False))
+    _add(app, "GET", "/v1/generation", endpoint(front, "generation", account.generation, booked=False))
     _add(app, "GET", "/healthz", _healthz)
     _add(app, "GET", "/", _start)
     app.router.add_route("*", "/{path:.*}", _not_found)

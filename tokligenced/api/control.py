@@ -4,7 +4,7 @@ A Unix socket of mode 0600 beside the database. A client connects, sends one lin
 the last, and is done:
 
     → {"operation": "keys.revoke", "parameters": {"id": "key_…"}}
-    ← {"progress": {…}}                                      any number of them
+    ← {"progress": {…}}                                      any number of them; empty: it goes on
     ← {"result": …}   or   {"error": {"kind": "not_found", "message": "…"}}
 
 Who may open the socket may do everything; there is no other check.
@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +36,7 @@ _LONGEST_ADDRESS = 107  # bytes in sockaddr_un.sun_path, which ends with a zero 
 _LONGEST_REQUEST = 1024 * 1024
 _REQUEST_TIMEOUT = 10.0
 _ANSWER_TIMEOUT = 60.0
+_SIGN_OF_LIFE = 15.0
 _GRACE = 5.0
 
 # An error keeps its kind on its way to the client, which exits by it; the first that fits is sent.
@@ -132,23 +133,38 @@ class ControlServer:
             except (msgspec.DecodeError, RecursionError) as error:
                 send(error={"kind": "invalid_input", "message": f"control request: {error}"})
             else:
-                await self._answer(request, send)
+                alive = asyncio.get_running_loop().create_task(_signs_of_life(send))
+                try:
+                    await self._answer(request, send, writer.drain)
+                finally:
+                    alive.cancel()
         finally:
             self._silent.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, request: Request, send: Callable[..., None]) -> None:
+    async def _answer(
+        self, request: Request, send: Callable[..., None], taken: Callable[[], Awaitable[None]]
+    ) -> None:
         try:
-            caller = Caller(actor="cli", progress=lambda progress: send(progress=progress))
+            caller = Caller(actor="cli", progress=lambda progress: send(progress=progress), taken=taken)
             send(result=await self._operations.perform(request.operation, request.parameters, caller))
+        except ConnectionError:
+            return  # who asked has left, and only telling the rest was left to do
         except TokligencedError as error:
             kind = next(kind for kind, error_type in _KINDS.items() if isinstance(error, error_type))
             send(error={"kind": kind, "message": str(error)})
         except Exception as error:
             self._on_failure(request.operation, error)
             send(error={"kind": "failed", "message": "the daemon failed; its log says why"})
+
+
+async def _signs_of_life(send: Callable[..., None]) -> None:
+    """Tell the client from time to time that what it asked for is being done, until cancelled."""
+    while True:
+        await asyncio.sleep(_SIGN_OF_LIFE)
+        send(progress={})
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
@@ -184,7 +200,8 @@ def ask(
     with connection, connection.makefile("rb") as answers:
         _send(connection, {"operation": operation, "parameters": parameters})
         while "progress" in (answer := _receive(answers)):
-            on_progress(answer["progress"])
+            if answer["progress"]:
+                on_progress(answer["progress"])
     if "error" in answer:
         raise _revived(**answer["error"])
     result: Result = answer["result"]

@@ -11,11 +11,12 @@ from tokligenced.api.live import LiveStreams, cut_off
 from tokligenced.clock import Clock, IdSource
 from tokligenced.dialects import chat
 from tokligenced.domain import Key, Principal, decimal_usd
-from tokligenced.errors import CallError, InternalError, InvalidRequest
+from tokligenced.errors import CallError, InternalError, InvalidRequest, RateLimited
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.limits import RateLimiter, effective
 from tokligenced.gateway.relay import Relay
+from tokligenced.gateway.reports import Reports
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.trail import Trail
 
@@ -31,6 +32,7 @@ class Front(Struct, frozen=True, kw_only=True):
     limiter: RateLimiter
     relay: Relay
     ledger: Ledger
+    reports: Reports
     live: LiveStreams
     clock: Clock
     ids: IdSource
@@ -70,7 +72,7 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
         finally:
             front.live.ended(request)
             if booked and trail.principal is not None and not trail.settled:
-                front.ledger.settle(trail.outcome(front.clock.monotonic()), trail.principal)
+                front.ledger.settle(None, trail.outcome(front.clock.monotonic()), trail.principal)
 
     return handle
 
@@ -91,7 +93,7 @@ def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, s
     """The headers of every authenticated answer."""
     headers = {"Content-Type": content_type, "Server": SERVER, "x-request-id": trail.id}
     if trail.principal is not None:
-        headers |= front.limiter.headers(trail.principal.key)
+        headers |= front.limiter.headers(trail.principal)
     if trail.provider is not None:
         headers["x-tokligence-provider"] = trail.provider
         headers["x-tokligence-attempts"] = str(trail.attempts)
@@ -109,6 +111,8 @@ def whole_answer(front: Front, trail: Trail, body: bytes, content_type: str = JS
 def refusal(front: Front, trail: Trail, error: CallError) -> web.Response:
     """The answer that an error makes, in the client's dialect."""
     headers = answer_headers(front, trail, JSON)
+    if isinstance(error, RateLimited) and trail.principal is not None:
+        headers |= front.limiter.headers(trail.principal, error)
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     response = web.Response(status=error.status, body=chat.render_error(error), headers=headers)

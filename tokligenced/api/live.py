@@ -130,7 +130,7 @@ class LiveStreams:
             raise RateLimited(
                 "concurrency",
                 f"Rate limit reached: {limit} calls at a time. Try again in 1 s.",
-                retry_after=1,
+                wait=1.0,
             )
         self._bodies[key_id] += 1
         try:

@@ -102,6 +102,22 @@ def changed(body: bytes, where: Members, changes: Mapping[str, bytes]) -> bytes:
     return b"".join(pieces)
 
 
+def inline_bytes(body: bytes) -> int:
+    """How many of the body's bytes are base64 in data URIs.
+
+    https://www.rfc-editor.org/rfc/rfc2397
+    """
+    total = 0
+    at = body.find(_INLINE)
+    while at >= 0:
+        end = body.find(b'"', at)
+        total += end - at
+        at = body.find(_INLINE, end)
+    return total
+
+
+_INLINE = b";base64,"
+
 _MISSING = re.compile(r"missing required field `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
 _WRONG = re.compile(r" - at `\$\.?([^`]*)`$")
 

@@ -24,6 +24,10 @@ class _CompletionDetails(Struct):
     image_tokens: float | None = None
 
 
+_NO_PROMPT_DETAILS = _PromptDetails()
+_NO_COMPLETION_DETAILS = _CompletionDetails()
+
+
 class WireUsage(Struct):
     """What the upstream sent. Numbers are read as floats because some vendors write `12.0`."""
 
@@ -35,6 +39,11 @@ class WireUsage(Struct):
     # DeepSeek: https://api-docs.deepseek.com/guides/kv_cache
     prompt_cache_hit_tokens: float | None = None
 
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing."""
+        return self.prompt_tokens is None and self.completion_tokens is None
+
 
 def usage_of(wire: WireUsage) -> Usage | None:
     """The disjoint parts of what the upstream counted; None when it counted nothing believable.
@@ -42,33 +51,32 @@ def usage_of(wire: WireUsage) -> Usage | None:
     An explicit zero is zero. OpenAI counts cached, audio and image tokens within the prompt, and
     reasoning within the completion; xAI adds reasoning on top, which its total gives away.
     """
-    if wire.prompt_tokens is None and wire.completion_tokens is None:
+    if wire.silent:
         return None
-    prompt_details = wire.prompt_tokens_details or _PromptDetails()
-    completion_details = wire.completion_tokens_details or _CompletionDetails()
-    cached = prompt_details.cached_tokens
+    parts = wire.prompt_tokens_details or _NO_PROMPT_DETAILS
+    made = wire.completion_tokens_details or _NO_COMPLETION_DETAILS
     numbers = (
-        wire.prompt_tokens,
-        wire.completion_tokens,
-        wire.total_tokens,
-        wire.prompt_cache_hit_tokens if cached is None else cached,
-        prompt_details.cache_write_tokens,
-        prompt_details.audio_tokens,
-        prompt_details.image_tokens,
-        completion_details.reasoning_tokens,
-        completion_details.audio_tokens,
-        completion_details.image_tokens,
+        wire.prompt_tokens or 0,
+        wire.completion_tokens or 0,
+        wire.total_tokens or 0,
+        (wire.prompt_cache_hit_tokens if parts.cached_tokens is None else parts.cached_tokens) or 0,
+        parts.cache_write_tokens or 0,
+        parts.audio_tokens or 0,
+        parts.image_tokens or 0,
+        made.reasoning_tokens or 0,
+        made.audio_tokens or 0,
+        made.image_tokens or 0,
     )
-    if any(number is not None and not 0 <= number <= _ABSURD for number in numbers):
+    if min(numbers) < 0 or max(numbers) > _ABSURD:
         return None
-    prompt, completion, total, cached_in, written, audio_in, image_in, reasoning, audio_out, image_out = (
-        int(number or 0) for number in numbers
+    prompt, completion, total, cached, written, audio_in, image_in, reasoning, audio_out, image_out = map(
+        int, numbers
     )
     if reasoning and total == prompt + completion + reasoning:
         completion += reasoning
     return Usage(
-        input=max(0, prompt - cached_in - written - audio_in - image_in),
-        cached_input=cached_in,
+        input=max(0, prompt - cached - written - audio_in - image_in),
+        cached_input=cached,
         cache_write_5m=written,
         audio_in=audio_in,
         image_in=image_in,

@@ -7,13 +7,13 @@ the same transaction, and then made in memory. Nothing else writes those tables.
 import asyncio
 import functools
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from msgspec import structs
 
 from tokligenced.clock import Clock, IdSource
-from tokligenced.domain import Account, Key, Limits, Organization, Principal
+from tokligenced.domain import LIST_PRICE, Account, Key, Limits, Organization, Principal
 from tokligenced.errors import Conflict, InvalidInput, NotFound
 from tokligenced.gateway import auth
 from tokligenced.store import accounts as account_rows
@@ -29,6 +29,7 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
 _LONGEST_NAME = 100
 _LONGEST_MODEL_NAME = 200
 _GREATEST_LIMIT = 10**12
+_GREATEST_PRICE = 1_000 * LIST_PRICE
 _GREATEST_NANO = 2**63 - 1
 _LAST_INSTANT = 253_402_300_799_999  # the end of the year 9999, beyond which dates have no common form
 
@@ -159,7 +160,14 @@ class Directory:
         return account
 
     @_undivided
-    async def create_organization(self, slug: str, *, owner_email: str, actor: str) -> Organization:
+    async def create_organization(
+        self,
+        slug: str,
+        *,
+        owner_email: str,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        actor: str,
+    ) -> Organization:
         """A new organization. Raises `InvalidInput`, `NotFound` (the owner), `Conflict`."""
         if not _SLUG(slug):
             raise InvalidInput(
@@ -168,8 +176,13 @@ class Directory:
         owner = self.account(owner_email)
         if slug in self._organizations:
             raise Conflict(f"there is already an organization {slug!r}")
+        _check_limits(limits)
         organization = Organization(
-            id=self._ids.new("org_"), slug=slug, owner_id=owner.id, created_at=self._clock.wall_ms()
+            id=self._ids.new("org_"),
+            slug=slug,
+            owner_id=owner.id,
+            limits=limits,
+            created_at=self._clock.wall_ms(),
         )
 
         async def write(tx: Transaction) -> None:
@@ -181,6 +194,52 @@ class Directory:
         self._organizations[slug] = organization
         self._payers[organization.id] = organization
         return organization
+
+    @_undivided
+    async def change_terms(
+        self,
+        payer: Account | Organization,
+        *,
+        unlimited: bool | None = None,
+        price_millionths: int | None = None,
+        limits: Mapping[str, int | None] | None = None,
+        actor: str,
+    ) -> Account | Organization:
+        """Serve a payer on other terms from the next call on: what is None stays as it is.
+
+        `limits` has those to change, by the names of `Limits`; only organizations have any. Raises
+        `InvalidInput`, `NotFound`.
+        """
+        payer = self.payer(payer.id)  # as it is now that no other change is under way
+        changes: dict[str, Any] = {}
+        if unlimited is not None:
+            changes["unlimited"] = unlimited
+        if price_millionths is not None:
+            if not 0 <= price_millionths <= _GREATEST_PRICE:
+                raise InvalidInput(f"price_factor must be at most {_GREATEST_PRICE // LIST_PRICE}")
+            changes["price_millionths"] = price_millionths
+        if limits:
+            if isinstance(payer, Account):
+                raise InvalidInput("an account has no limits of its own; its keys have")
+            changes["limits"] = structs.replace(payer.limits, **limits)
+            _check_limits(changes["limits"])
+        if not changes:
+            raise InvalidInput("nothing to change was named")
+        changed = structs.replace(payer, **changes)
+
+        async def write(tx: Transaction) -> None:
+            await account_rows.update_terms(tx, changed)
+            await self._record(tx, actor, "payer.terms_changed", payer.id, changes)
+
+        await self._database.transact(write)
+        self._payers[changed.id] = changed
+        if isinstance(changed, Account):
+            self._accounts[changed.email] = changed
+        else:
+            self._organizations[changed.slug] = changed
+        for key in [key for key in self._keys.values() if key.payer_id == changed.id]:
+            self._keep(key)
+        return changed
 
     @_undivided
     async def create_key(

@@ -1,6 +1,8 @@
 """What a call costs: exact integers, rounded up once."""
 
-from tokligenced.domain import PICO_PER_NANO, Call, Model, Price, Rates, Usage
+from msgspec import Struct
+
+from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, Call, Model, Price, Rates, Usage
 
 # Bytes of text per token, on the low side: where the gateway counts itself, it counts rather too much.
 _BYTES_PER_TOKEN = 3
@@ -24,11 +26,51 @@ def rates_for(price: Price, prompt_tokens: int) -> Rates:
     return rates
 
 
-def cost_nano(usage: Usage, price: Price | None) -> int:
-    """Nano-USD for a call, rounded up; 0 for a free model."""
+class Line(Struct, frozen=True):
+    """One line of a call's arithmetic: so many of a part at so many pico-USD each."""
+
+    part: str
+    count: int
+    rate: int
+
+    @property
+    def pico(self) -> int:
+        """What the line comes to."""
+        return self.count * self.rate
+
+
+_TOKENS = (
+    "input",
+    "cached_input",
+    "cache_write_5m",
+    "cache_write_1h",
+    "audio_in",
+    "image_in",
+    "output",
+    "reasoning",
+    "audio_out",
+    "image_out",
+)
+
+
+def lines(usage: Usage, price: Price) -> list[Line]:
+    """The call's arithmetic, part by part; parts that are zero are left out."""
+    rates = rates_for(price, usage.prompt_tokens)
+    every = [
+        *(Line(part, getattr(usage, part), getattr(rates, part)) for part in _TOKENS),
+        Line("image", usage.images, rates.per_image),
+        Line("search", usage.searches, rates.per_search),
+        Line("call", 1, rates.per_call),
+    ]
+    return [line for line in every if line.pico]
+
+
+def cost_nano(usage: Usage, price: Price | None, price_millionths: int = LIST_PRICE) -> int:
+    """Nano-USD for a call: the sum of `lines` at the payer's part of the price, rounded up once."""
     if price is None:
         return 0
     rates = rates_for(price, usage.prompt_tokens)
+    # The same as the sum of `lines`, which is for people, but this is done for every call.
     pico = (
         usage.input * rates.input
         + usage.cached_input * rates.cached_input
@@ -44,22 +86,32 @@ def cost_nano(usage: Usage, price: Price | None) -> int:
         + usage.searches * rates.per_search
         + rates.per_call
     )
-    return -(-pico // PICO_PER_NANO)
+    return _nano(pico, price_millionths)
+
+
+def _nano(pico: int, price_millionths: int) -> int:
+    return -(-pico * price_millionths // (PICO_PER_NANO * LIST_PRICE))
 
 
 def estimated_usage(call: Call, delivered: int) -> Usage:
     """Usage as the gateway counts it, from the request's bytes and the delivered ones."""
-    return Usage(input=_tokens(len(call.body)), output=_tokens(delivered), estimated=True)
+    return Usage(input=_input_tokens(call), output=_tokens(delivered), estimated=True)
 
 
 def expected_tokens(call: Call, model: Model) -> int:
     """Tokens to take from the rate limit until the true number is known."""
     output = call.max_output_tokens or min(model.max_output_tokens, _USUAL_OUTPUT)
-    return _tokens(len(call.body)) + output * call.choices
+    return min(_input_tokens(call), model.context_window) + output * call.choices
 
 
 # A client that names no limit rarely gets near the model's own; the difference is corrected at the end.
 _USUAL_OUTPUT = 512
+# What providers count for a picture of common size, and for a file of a page or two.
+_USUAL_ATTACHMENT = 1_500
+
+
+def _input_tokens(call: Call) -> int:
+    return _tokens(call.text_bytes) + (call.images + call.files) * _USUAL_ATTACHMENT
 
 
 def _tokens(size: int) -> int:

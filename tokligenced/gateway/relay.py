@@ -1,23 +1,27 @@
-"""The path of a call: route, admit, exchange, deliver, settle.
+"""The path of a call: route, admit, hold, exchange, deliver, settle.
 
 It yields a status, headers and bytes, and knows no web server; whoever serves it pulls chunks and gets
 `CallError`s. Leaving the `async with` settles the call in one synchronous step, however it was left.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
-from tokligenced.clock import Clock
-from tokligenced.domain import Call, Principal
-from tokligenced.errors import UpstreamFailed
-from tokligenced.gateway.ledger import Ledger
+from msgspec import structs
+
+from tokligenced.clock import Clock, Tasks
+from tokligenced.domain import Call, Model, Principal, Usage
+from tokligenced.errors import CallError, UpstreamFailed
+from tokligenced.gateway.ledger import Hold, Ledger
 from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import Admission, RateLimiter
 from tokligenced.gateway.pricing import cost_nano, estimated_usage, expected_tokens, price_at
+from tokligenced.gateway.quotes import Quote, quote
 from tokligenced.gateway.routing import Leg, Route, Router
-from tokligenced.gateway.trail import Trail
+from tokligenced.gateway.trail import Trail, client_left
 from tokligenced.gateway.upstream import Upstream, UpstreamResponse
 from tokligenced.providers.base import Exchange
 
@@ -25,6 +29,14 @@ from tokligenced.providers.base import Exchange
 # keep-alives can be sent, and another provider can't be tried any more.
 HEAD_WAIT = 10.0
 _LARGEST_ERROR = 64 * 1024
+
+# After its client has left, a stream of a provider with `on_disconnect = "drain"` is read on for so long,
+# and so many are at a time; beyond that it is closed as with "cancel".
+_DRAIN_TIME = 60.0
+_MOST_DRAINS = 100
+
+_PROGRESS_ROUND = 1.0
+_NOTHING = Usage()
 
 
 class Relay:
@@ -39,6 +51,7 @@ class Relay:
         upstream: Upstream,
         lifecycle: Lifecycle,
         clock: Clock,
+        tasks: Tasks,
         alert: Callable[[str, UpstreamFailed], None],
     ) -> None:
         self.router = router
@@ -48,10 +61,41 @@ class Relay:
         self.lifecycle = lifecycle
         self.clock = clock
         self.alert = alert
+        self.streams: set[Passage] = set()
+        self._tasks = tasks
+        self._draining = 0
 
     def open(self, call: Call, principal: Principal, trail: Trail) -> "Passage":
         """A passage for one call, to be entered once; entering raises `CallError` on any refusal."""
         return Passage(self, call, principal, trail)
+
+    def may_drain(self) -> bool:
+        """Whether one more stream can be read on after its client has left."""
+        return self._draining < _MOST_DRAINS
+
+    def drain(self, passage: "Passage", error: BaseException | None) -> None:
+        """Read a stream on after its client has left, then settle it."""
+
+        async def read_on() -> None:
+            self._draining += 1
+            try:
+                # It may break off or last too long: what was counted by then is charged, as for any break.
+                with contextlib.suppress(UpstreamFailed, TimeoutError):
+                    async with asyncio.timeout(_DRAIN_TIME):
+                        async for _ in passage.chunks():
+                            pass
+            finally:
+                self._draining -= 1
+                passage.settle(error)
+
+        self._tasks.spawn("drain", read_on())
+
+    async def note_progress(self) -> None:
+        """Go round for ever, having the file know what each open stream would be charged if we died now."""
+        while True:
+            await asyncio.sleep(_PROGRESS_ROUND)
+            for passage in self.streams:
+                passage.note_progress()
 
 
 class Passage:
@@ -63,30 +107,66 @@ class Passage:
         self._principal = principal
         self._trail = trail
         self._admission: Admission | None = None
-        self._route: Route | None = None
+        self._hold: Hold | None = None
+        self._offer: Quote | None = None
         self._exchange: Exchange | None = None
         self._response: UpstreamResponse | None = None
+        self._model: Model | None = None
+        self._drains = False
         self.body = b""
         self.content_type = ""
 
     async def __aenter__(self) -> Self:
-        relay, call = self._relay, self._call
-        relay.lifecycle.enter()
+        self._relay.lifecycle.enter()
         try:
-            self._route = relay.router.route(call, self._principal.key)
-            self._admission = relay.limiter.admit(
-                self._principal.key, expected_tokens(call, self._route.model)
-            )
-            await self._connect(self._route)
+            route = self._relay.router.route(self._call, self._principal.key)
+            self._model = route.model
+            await self._admit(route.model)
+            await self._connect(route)
         except BaseException as error:
-            self._settle(error)
+            self.settle(error)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._settle(error)
+        if self._drains and self._response is not None and client_left(error) and self._relay.may_drain():
+            self._trail.settled = True  # by the drain, at its end, and by nobody before
+            self._relay.drain(self, error)
+        else:
+            self.settle(error)
+
+    async def _admit(self, model: Model) -> None:
+        """Everything that may refuse the call, and the hold; nothing is sent before this is done."""
+        relay, principal, call = self._relay, self._principal, self._call
+        limiter = relay.limiter
+        admission = limiter.admit(principal, expected_tokens(call, model))
+        self._admission = admission
+        price = price_at(model, self._trail.started_at)
+        if price is None:
+            relay.ledger.note(*limiter.writes(admission))
+            return
+        millionths = principal.payer.price_millionths
+        try:
+            self._offer = offer = quote(call, model, price, millionths, relay.ledger.spendable(principal))
+            self._hold = relay.ledger.hold(
+                self._trail.id,
+                principal,
+                offer,
+                endpoint=self._trail.endpoint,
+                model=model.id,
+                stream=call.stream,
+                also=limiter.writes(admission),
+            )
+        except CallError:
+            self._admission = None
+            limiter.undo(admission)
+            raise
+        if offer.output_limit is not None:
+            self._call = structs.replace(call, imposed_output_tokens=offer.output_limit)
+        if not self._hold.unlimited:
+            await relay.ledger.secured(self._hold)
 
     async def _connect(self, route: Route) -> None:
         for leg in route.legs:
@@ -113,9 +193,12 @@ class Passage:
             raise UpstreamFailed(
                 "upstream_error", "The provider sent compressed bytes that nobody asked for."
             )
-        self.content_type = response.headers.get("Content-Type", "application/json")
+        usual = "text/event-stream" if self._call.stream else "application/json"
+        self.content_type = response.headers.get("Content-Type", usual)
         if self._call.stream:
             self._exchange = exchange
+            self._drains = leg.provider.settings.on_disconnect == "drain"
+            self._relay.streams.add(self)
             try:
                 async with asyncio.timeout(HEAD_WAIT):
                     self.body = await self._next(exchange, response)
@@ -145,20 +228,63 @@ class Passage:
             if out:
                 yield out
 
-    def _settle(self, error: BaseException | None) -> None:
-        # Synchronous, so that no cancellation can come in between.
-        call, trail = self._call, self._trail
+    def note_progress(self) -> None:
+        """Have the file know what the call would be charged if the process died now."""
+        if self._hold is not None:
+            self._relay.ledger.progress(self._hold, self._cost(self._usage()))
+
+    def _usage(self) -> Usage:
+        exchange = self._exchange
+        if exchange is None:
+            return _NOTHING
+        told = exchange.usage
+        if told is None or self._beyond_window(told):
+            return estimated_usage(self._call, exchange.delivered)
+        return told
+
+    def _beyond_window(self, usage: Usage) -> bool:
+        model = self._model
+        return model is not None and (
+            usage.prompt_tokens > model.context_window
+            or usage.completion_tokens
+            > max(model.context_window, model.max_output_tokens) * self._call.choices
+        )
+
+    def _doubt_usage(self) -> None:
+        """Tell the operator when the upstream's own count was not believed."""
+        exchange = self._exchange
+        if exchange is None or self._trail.provider is None:
+            return
+        if exchange.disbelieved or (exchange.usage is not None and self._beyond_window(exchange.usage)):
+            doubt = UpstreamFailed(
+                "usage_disbelieved", "The provider told a usage that can't be; it was counted here."
+            )
+            self._relay.alert(self._trail.provider, doubt)
+
+    def _cost(self, usage: Usage) -> int:
+        if usage is _NOTHING or self._offer is None:
+            return 0
+        return cost_nano(usage, self._offer.price, self._offer.price_millionths)
+
+    def settle(self, error: BaseException | None) -> None:
+        """End the call in the books; synchronous, so that no cancellation can come in between."""
+        relay, trail = self._relay, self._trail
+        relay.streams.discard(self)
         if self._response is not None:
             self._response.close()
             self._response = None
-        if self._exchange is not None and self._route is not None:
-            exchange = self._exchange
-            trail.usage = exchange.usage or estimated_usage(call, exchange.delivered)
-            trail.cost_nano = cost_nano(trail.usage, price_at(self._route.model, trail.started_at))
+        if isinstance(error, UpstreamFailed) and self._exchange is not None:
+            relay.alert(trail.provider or "", error)
+            if not self._exchange.delivered:
+                self._exchange = None  # it failed before any output, and costs nothing
+        self._doubt_usage()
+        trail.usage = self._usage()
+        trail.cost_nano = self._cost(trail.usage)
         if error is not None:
             trail.failed(error)
         if self._admission is not None:
-            self._relay.limiter.release(self._admission, trail.usage.total_tokens)
-        self._relay.lifecycle.leave()
-        self._relay.ledger.settle(trail.outcome(self._relay.clock.monotonic()), self._principal)
+            relay.limiter.release(self._admission, trail.usage.total_tokens)
+        relay.lifecycle.leave()
+        outcome = trail.outcome(relay.clock.monotonic())
+        trail.cost_nano = relay.ledger.settle(self._hold, outcome, self._principal).cost_nano
         trail.settled = True

@@ -9,6 +9,13 @@ from tokligenced.errors import CallError
 CLIENT_LEFT = 499
 
 
+def client_left(error: BaseException | None) -> bool:
+    """Whether a call ended because its client went away."""
+    if isinstance(error, asyncio.CancelledError):
+        return not (error.args and isinstance(error.args[0], CallError))
+    return isinstance(error, ConnectionError | GeneratorExit)
+
+
 class Trail:
     """One call's trail. `started` is monotonic, `started_at` Unix milliseconds."""
 
@@ -60,14 +67,15 @@ class Trail:
 
         A cancellation may carry the refusal it stands for.
         """
-        if isinstance(error, asyncio.CancelledError) and error.args and isinstance(error.args[0], CallError):
+        if client_left(error):
+            self.status = CLIENT_LEFT
+            self.error = "client_left"
+            return
+        if isinstance(error, asyncio.CancelledError):
             error = error.args[0]
         if isinstance(error, CallError):
             self.status = error.status
             self.error = error.code
-        elif isinstance(error, asyncio.CancelledError | ConnectionError | GeneratorExit):
-            self.status = CLIENT_LEFT
-            self.error = "client_left"
         else:
             self.status = 500
             self.error = "internal_error"

@@ -5,11 +5,16 @@ https://learn.microsoft.com/azure/ai-services/openai/reference
 
 from urllib.parse import quote
 
+from tokligenced.config import ProviderSettings
 from tokligenced.providers.openai import OpenAI
 
 
 class Azure(OpenAI):
     """An Azure OpenAI resource."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        self.limit_field = "max_completion_tokens"
 
     def credentials(self) -> dict[str, str]:
         """The headers that prove who is asking."""

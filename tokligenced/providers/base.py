@@ -39,6 +39,10 @@ class Exchange(Protocol):
         """What the upstream said it counted; None as long as it said nothing."""
 
     @property
+    def disbelieved(self) -> bool:
+        """Whether the upstream told a usage that can't be: negative, or beyond all size."""
+
+    @property
     def delivered(self) -> int:
         """UTF-8 bytes of generated text, tool arguments and reasoning that passed so far."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tokligenced.config import ProviderSettings
-from tokligenced.dialects import chat
+from tokligenced.dialects import chat, chat_answers
 from tokligenced.domain import Call, Deployment, Usage
 from tokligenced.errors import CallError
 from tokligenced.providers.base import UpstreamRequest
@@ -22,6 +22,9 @@ class OpenAI:
             **settings.headers,
             **self.credentials(),
         }
+        # OpenAI's own newer models refuse the old name, most vendors know no other.
+        official = settings.base_url.startswith("https://api.openai.com/")
+        self.limit_field = "max_completion_tokens" if official else "max_tokens"
         # The same string object for all calls: the HTTP client remembers what it made of it.
         self._urls: dict[str, str] = {}
 
@@ -42,7 +45,7 @@ class OpenAI:
         request = UpstreamRequest(
             url=url,
             headers=self._headers,
-            body=chat.request_for(call, deployment.model),
+            body=chat.request_for(call, deployment.model, self.limit_field),
             connect_timeout=self.settings.connect_timeout,
             idle_timeout=self.settings.idle_timeout,
         )
@@ -55,7 +58,7 @@ class ChatExchange:
     def __init__(self, request: UpstreamRequest, call: Call, settings: ProviderSettings) -> None:
         self.request = request
         self._settings = settings
-        self._watch = chat.Watch(
+        self._watch = chat_answers.Watch(
             stream=call.stream,
             choices=call.choices,
             hide_usage=call.stream and not call.include_usage,
@@ -67,6 +70,11 @@ class ChatExchange:
         return self._watch.usage
 
     @property
+    def disbelieved(self) -> bool:
+        """Whether the upstream told a usage that can't be."""
+        return self._watch.disbelieved
+
+    @property
     def delivered(self) -> int:
         """UTF-8 bytes of generated output that passed so far."""
         return self._watch.delivered
@@ -75,16 +83,16 @@ class ChatExchange:
         """Take what the upstream sent, give what the client gets."""
         try:
             return self._watch.feed(chunk)
-        except chat.ErrorInside as inside:
+        except chat_answers.ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
 
     def finish(self) -> bytes:
         """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
         try:
             return self._watch.finish()
-        except chat.ErrorInside as inside:
+        except chat_answers.ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
 
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""
-        return rejection(status, headers, chat.read_error(body), self._settings)
+        return rejection(status, headers, chat_answers.read_error(body), self._settings)

@@ -6,7 +6,8 @@ from tokligenced.store.database import Database, Params, Row, Statement
 _COLUMNS = (
     "id, started_at, key_id, payer_id, endpoint, model, provider, upstream_model, stream, status, error, "
     "attempts, input, cached_input, cache_write_5m, cache_write_1h, audio_in, image_in, output, reasoning, "
-    "audio_out, image_out, images, searches, estimated, cost_nano, first_byte_us, duration_us"
+    "audio_out, image_out, images, searches, estimated, cost_nano, shortfall_nano, held_nano, price_id, "
+    "price_millionths, first_byte_us, duration_us"
 )
 _MICROSECONDS = 1_000_000
 
@@ -46,6 +47,10 @@ def row(outcome: Outcome) -> Params:
         usage.searches,
         usage.estimated,
         outcome.cost_nano,
+        outcome.shortfall_nano,
+        outcome.held_nano,
+        outcome.price_id,
+        outcome.price_millionths,
         None if outcome.first_byte is None else round(outcome.first_byte * _MICROSECONDS),
         round(outcome.duration * _MICROSECONDS),
     )

@@ -12,6 +12,7 @@ import aiosqlite
 
 from tokligenced.clock import Tasks
 from tokligenced.errors import StoreError
+from tokligenced.store import chain
 from tokligenced.store.files import Ballast, Lock, create_private, make_durable, reserve_private
 from tokligenced.store.migrate import Migration, known, migrate
 from tokligenced.store.writer import (
@@ -35,6 +36,7 @@ T = TypeVar("T")
 _OLDEST_SQLITE = (3, 37)  # the first with STRICT tables
 _BUSY_TIMEOUT = 0.5  # seconds; our own lock leaves only foreign programs to wait for
 _BACKUP_PAGES = 256
+_LOOK_UP = 10_000  # steps of SQLite's machine, some tenths of a millisecond
 
 # What a write itself can be guilty of. With every other code it is kept and tried again.
 _GUILT = {
@@ -140,6 +142,25 @@ class Database(Writer):
         """All rows of one query on what is committed; raises `StoreError`."""
         return await self._reader.run(fetch, sql, params)
 
+    async def inspect(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """What `function` makes of the database as it is at this moment, while writing goes on.
+
+        It has a thread and a read-only connection of its own, so it may take its time; as long as it
+        does, though, the write-ahead log only grows. Raises `StoreError`.
+        """
+        abandoned = False
+
+        def look(connection: sqlite3.Connection) -> T:
+            connection.set_progress_handler(lambda: abandoned, _LOOK_UP)
+            return _at_one_moment(connection, function)
+
+        async with AsyncExitStack() as resources:
+            connection = await _connect(self.path, resources, read_only=True)
+            try:
+                return await connection.run(look)
+            finally:
+                abandoned = True  # else closing would wait for the end of it
+
     async def backup(self, target: Path, progress: Callable[[int, int], None]) -> None:
         """Write the database as it is at this moment to `target`, while writing goes on.
 
@@ -160,7 +181,8 @@ class Database(Writer):
             async with AsyncExitStack() as resources:
                 source = await _connect(self.path, resources, read_only=True)
                 try:
-                    await source.run(_copy, target, report)
+                    # Of one moment, that is: else each commit would begin the copy anew.
+                    await source.run(_at_one_moment, partial(_copy, target=target, report=report))
                 finally:
                     abandoned = True
             undo.pop_all()
@@ -189,6 +211,7 @@ async def _connect(path: Path, resources: AsyncExitStack, *, read_only: bool = F
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, durability: str, steps: Sequence[Migration]) -> None:
+    chain.install(connection)
     migrate(connection, path, steps)
     if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise StoreError(f"{path}: its file system can't hold a write-ahead log")
@@ -196,10 +219,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, durability: str, steps:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _copy(connection: sqlite3.Connection, target: Path, report: Callable[[int, int, int], None]) -> None:
-    # Inside a read transaction the copy is of one moment; else each commit would begin it anew.
+def _at_one_moment(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
     connection.execute("BEGIN")
-    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # only now the moment is fixed
+    return function(connection)
+
+
+def _copy(connection: sqlite3.Connection, target: Path, report: Callable[[int, int, int], None]) -> None:
     try:
         with closing(sqlite3.connect(target)) as copy:
             connection.backup(copy, pages=_BACKUP_PAGES, progress=report)

@@ -37,11 +37,13 @@ class Statement(Struct, frozen=True):
     """A kind of write on the hot path.
 
     In one commit all writes of a kind run as one `executemany`, first in first out; kinds run in
-    ascending `order`.
+    ascending `order`. `fold` may make fewer of them: sums of those that add up, the last of those that
+    replace each other.
     """
 
     sql: str
     order: int
+    fold: Callable[[list[Params]], Iterable[Params]] | None = None
 
 
 Write = tuple[Statement, Params]
@@ -368,7 +370,8 @@ def _write_group(connection: sqlite3.Connection, operations: list[_Operation]) -
     _begin(connection)
     try:
         for statement in sorted(rows, key=lambda statement: statement.order):
-            connection.executemany(statement.sql, rows[statement])
+            writes = rows[statement] if statement.fold is None else statement.fold(rows[statement])
+            connection.executemany(statement.sql, writes)
         connection.execute("COMMIT")
     finally:
         _roll_back(connection)
