@@ -7,13 +7,16 @@ machine does falls on both.
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
+from tests.bench import ledger
 from tests.bench.load import Job, Result
 from tests.bench.process import resident_mb
 from tests.bench.report import Figure, Target, figure
-from tests.bench.servers import MockUpstream, Process, generate
+from tests.bench.servers import ROOT, Gateway, MockUpstream, Process, generate
 
 _TO_OPEN_STREAMS = 2.0
 _BUSY = 0.9
@@ -134,6 +137,26 @@ def paced(bench: Bench) -> list[Figure]:
     ]
 
 
+def books(bench: Bench) -> list[Figure]:
+    """What keeping the ledger costs: by itself, in the gateway's path, and at a restart.
+
+    Here the second column is the same without what is measured: without waiting for the disk, with a free
+    model, without open holds.
+    """
+    if not isinstance(bench.gateway, Gateway):
+        return []
+    bench.notes.append("ledger: the second column is without fsync, without a price, without open holds")
+    with TemporaryDirectory(prefix="ledger-", dir=ROOT / ".run") as folder:
+        home = Path(folder)
+        figures = ledger.by_itself(home, bench.rounds, bench.seconds)
+        free = ledger.FreeGateway(home / "free", bench.upstream)
+        job = Job(port=0, concurrency=64, seconds=bench.seconds)
+        rounds = msgspec.structs.replace(bench, yardstick=free).rounds_of(job)
+        figures.append(figure("calls, ledger on", "1/s", _pairs(rounds, _call_rate), ledger.ON_OVER_OFF))
+        figures.append(ledger.restart(home / "restart", bench.upstream, (bench.rounds + 1) // 2))
+    return figures
+
+
 SECTIONS: dict[str, Callable[[Bench], list[Figure]]] = {
     "start": start,
     "calls": calls,
@@ -141,6 +164,7 @@ SECTIONS: dict[str, Callable[[Bench], list[Figure]]] = {
     "streams": streams,
     "first-byte": first_byte,
     "paced": paced,
+    "ledger": books,
 }
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ class Process:
 
     def launch(self) -> None:
         """Start it without waiting for anything."""
-        with self._log.open("wb") as log, _on_core(_CORES[0] if self._own_core else None):
+        with self._log.open("wb") as log, on_server_core() if self._own_core else nullcontext():
             self._process = subprocess.Popen(
                 self.command(),
                 cwd=ROOT,
@@ -246,13 +246,13 @@ def _exchange(port: int, request: bytes) -> bytes:
 
 
 @contextmanager
-def _on_core(core: int | None) -> Iterator[None]:
-    """What is started within starts on this core; None changes nothing."""
-    if not PINNED or core is None:
+def on_server_core() -> Iterator[None]:
+    """What is started within starts on the core of the servers under test."""
+    if not PINNED:
         yield
         return
     own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, {_CORES[0]})
     try:
         yield
     finally:
