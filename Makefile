@@ -13,7 +13,7 @@ LIBDIR     ?= $(PREFIX)/lib/tokligenced
 SYSCONFDIR ?= /etc/tokligenced
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 
-.PHONY: help run test check bench install uninstall lock clean
+.PHONY: help run test check bench torture install uninstall lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,9 @@ check: $(VENV)/.dev ## form, lint, types and the floors of the house
 
 bench: $(VENV)/.dev ## the gateway beside a bare relay, as one table
 	$(BIN)/python -m tests.bench $(ARGS)
+
+torture: $(VENV)/.dev ## the long proofs of the ledger: kills, hang-ups, full disks
+	$(BIN)/python -m tests.torture $(ARGS)
 
 # A stamp is touched last, so an install that broke off is begun again.
 $(VENV)/.base:
