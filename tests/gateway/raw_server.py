@@ -62,6 +62,11 @@ class RawServer:
         self.port = 0
 
     @property
+    def serving(self) -> int:
+        """How many connections are open."""
+        return len(self._tasks)
+
+    @property
     def url(self) -> str:
         """Without a slash at its end."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.raw_server import HELLO, Asker, RawServer, failing, forever, saying, until_left
+from tests.gateway.raw_server import (
+    HELLO,
+    Asker,
+    RawServer,
+    failing,
+    forever,
+    saying,
+    turns,
+    until,
+    until_left,
+)
 from tokligenced.gateway.upstream import HttpUpstream
 
 pytestmark = pytest.mark.skipif(
@@ -126,6 +136,21 @@ async def test_who_leaves_during_the_greeting_closes_the_connection(trusting: As
         with pytest.raises(asyncio.CancelledError):
             await call
         await server.left.wait()
+
+
+async def test_who_leaves_at_any_moment_leaves_nothing_behind(
+    trusting: Asker, server_side: ssl.SSLContext
+) -> None:
+    """A call may be cancelled wherever it stands, and its connection goes at once."""
+    answer = HELLO.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with RawServer(saying(answer, then=until_left), tls=server_side) as server:
+        for steps in range(40):
+            call = asyncio.ensure_future(trusting.whole(server.url))
+            await turns(steps)
+            call.cancel()
+            await asyncio.wait([call])
+        assert await trusting.whole(server.url) == b"hello"
+        await until(lambda: server.serving == 0)
 
 
 async def test_encrypted_faults(trusting: Asker, server_side: ssl.SSLContext) -> None:

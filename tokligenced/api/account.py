@@ -16,7 +16,7 @@ from tokligenced.gateway.trail import Trail
 _CALL_ID = re.compile(r"req_[0-9a-z]{26}").fullmatch
 
 
-async def balance(front: Front, _request: web.Request, principal: Principal, trail: Trail) -> web.Response:
+async def balance(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
     """What the caller's payer has, and what this key has spent."""
     there = front.ledger.balance(principal.payer)
     cap = principal.key.spend_cap_nano
@@ -32,7 +32,7 @@ async def balance(front: Front, _request: web.Request, principal: Principal, tra
             "spend_cap": None if cap is None else decimal_usd(cap, places=2),
         },
     }
-    return whole_answer(front, trail, msgspec.json.encode(shown))
+    return whole_answer(front, request, trail, msgspec.json.encode(shown))
 
 
 async def generation(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
@@ -45,7 +45,7 @@ async def generation(front: Front, request: web.Request, principal: Principal, t
     booked = await front.reports.call(principal.payer.id, call_id) if _CALL_ID(call_id) else None
     if booked is None:
         raise InvalidRequest("not_found", "There is no such call of yours.", param="id", status=404)
-    return whole_answer(front, trail, msgspec.json.encode(generation_object(booked)))
+    return whole_answer(front, request, trail, msgspec.json.encode(generation_object(booked)))
 
 
 def generation_object(booked: BookedCall) -> dict[str, object]:

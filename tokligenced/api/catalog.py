@@ -28,11 +28,11 @@ _PRICES = {
 }
 
 
-async def models(front: Front, _request: web.Request, principal: Principal, trail: Trail) -> web.Response:
+async def models(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
     """Every model that the key may use, with its present price."""
     now = front.clock.wall_ms()
     shown = [model_object(model, now) for model in front.router.catalog.allowed(principal.key)]
-    return whole_answer(front, trail, msgspec.json.encode({"object": "list", "data": shown}))
+    return whole_answer(front, request, trail, msgspec.json.encode({"object": "list", "data": shown}))
 
 
 async def model(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
@@ -42,7 +42,9 @@ async def model(front: Front, request: web.Request, principal: Principal, trail:
         found = front.router.model(name, principal.key)
     except InvalidRequest as error:
         raise InvalidRequest(error.code, error.message, param="model", status=404) from None
-    return whole_answer(front, trail, msgspec.json.encode(model_object(found, front.clock.wall_ms())))
+    return whole_answer(
+        front, request, trail, msgspec.json.encode(model_object(found, front.clock.wall_ms()))
+    )
 
 
 def model_object(model: Model, now: int) -> dict[str, object]:
@@ -67,7 +69,7 @@ def model_object(model: Model, now: int) -> dict[str, object]:
     }
 
 
-async def providers(front: Front, _request: web.Request, principal: Principal, trail: Trail) -> web.Response:
+async def providers(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
     """Every provider with the models it serves to this key; never an address or a secret."""
     catalog = front.router.catalog
     served: dict[str, list[str]] = {name: [] for name in catalog.providers}
@@ -85,11 +87,11 @@ async def providers(front: Front, _request: web.Request, principal: Principal, t
         }
         for name, settings in catalog.providers.items()
     ]
-    return whole_answer(front, trail, msgspec.json.encode({"object": "list", "data": shown}))
+    return whole_answer(front, request, trail, msgspec.json.encode({"object": "list", "data": shown}))
 
 
-async def key(front: Front, _request: web.Request, principal: Principal, trail: Trail) -> web.Response:
+async def key(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
     """The caller's own key: what it is called, whom it bills, what it may do."""
     shown = operations.key_object(principal.key, principal.payer, front.clock.wall_ms())
     limits = effective(principal.key.limits, front.router.catalog.default_limits)
-    return whole_answer(front, trail, msgspec.json.encode({**shown, "limits": limits}))
+    return whole_answer(front, request, trail, msgspec.json.encode({**shown, "limits": limits}))

@@ -23,7 +23,7 @@ async def completions(
         return await _stream(front, request, call, principal, trail)
     async with front.relay.open(call, principal, trail) as passage:
         pass
-    return whole_answer(front, trail, passage.body, passage.content_type)
+    return whole_answer(front, request, trail, passage.body, passage.content_type)
 
 
 async def _stream(

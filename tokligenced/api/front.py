@@ -7,6 +7,7 @@ import structlog
 from aiohttp import StreamReader, web
 from msgspec import Struct
 
+from tokligenced.api import ready
 from tokligenced.api.live import LiveStreams, cut_off
 from tokligenced.clock import Clock, IdSource
 from tokligenced.dialects import chat
@@ -100,12 +101,14 @@ def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, s
     return headers
 
 
-def whole_answer(front: Front, trail: Trail, body: bytes, content_type: str = JSON) -> web.Response:
+def whole_answer(
+    front: Front, request: web.Request, trail: Trail, body: bytes, content_type: str = JSON
+) -> web.Response:
     """An answer that is not streamed, with what it cost."""
     headers = answer_headers(front, trail, content_type)
     if trail.settled:
         headers["x-tokligence-cost"] = decimal_usd(trail.cost_nano)
-    return web.Response(body=body, headers=headers)
+    return ready.whole(request, body, headers)
 
 
 def refusal(front: Front, trail: Trail, error: CallError) -> web.Response:
