@@ -19,16 +19,14 @@ def test_identifiers_sort_by_time_and_never_repeat(clock: FakeClock) -> None:
 
 async def test_a_task_that_fails_is_heard_of() -> None:
     """Who owns the tasks is told of each that ends by an exception, with its name."""
-    crashes: list[tuple[str, str]] = []
-    tasks = Tasks(lambda name, error: crashes.append((name, str(error))))
+    crashed: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+    tasks = Tasks(lambda name, error: crashed.set_result((name, str(error))))
 
     async def fail() -> None:
         raise ValueError("oops")
 
     tasks.spawn("careless", fail())
-    while not crashes:
-        await asyncio.sleep(0)
-    assert crashes == [("careless", "oops")]
+    assert await crashed == ("careless", "oops")
 
 
 async def test_no_task_outlives_its_owner() -> None:

@@ -13,7 +13,7 @@ from tokligenced.gateway.pricing import Line
 from tokligenced.gateway.reports import BookedCall
 from tokligenced.gateway.trail import Trail
 
-_CALL_ID = re.compile(r"req_[0-9a-z]{26}").fullmatch
+_CALL_ID = re.compile(r"req_[0-9a-z]{26,32}").fullmatch
 
 
 async def balance(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
