@@ -18,8 +18,9 @@
         │   └── UpstreamFailed      503, one attempt failed: the next deployment may do better
         └── InternalError           500, opaque; the cause is only in the log
 
-Foreign exceptions are translated in one place each: aiohttp's in `gateway/upstream.py`, SQLite's in
-`store/database.py`, TOML's in `config/sources.py`, JSON's in `dialects/body.py`.
+Foreign exceptions are translated in one place each: the network's in
+`gateway/http_dial.py`, httptools' in `gateway/http_connection.py`, SQLite's in `store/database.py`, TOML's in
+`config/sources.py`, JSON's in `dialects/body.py`.
 """
 
 import math

@@ -255,3 +255,16 @@ async def test_liveness_needs_no_key(gateway: Gateway) -> None:
     """The liveness probe answers without a key."""
     async with gateway.http.get(gateway.url + "/healthz") as response:
         assert response.status == 200
+
+
+async def test_head_has_no_body(gateway: Gateway) -> None:
+    """HEAD is answered with the head alone, so that the next answer on the connection is the next one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    for method in ("HEAD", "GET"):
+        head = [f"{method} /v1/models HTTP/1.1", "Host: x", f"Authorization: Bearer {gateway.key}", "", ""]
+        writer.write("\r\n".join(head).encode())
+    first = await reader.readuntil(b"\r\n\r\n")
+    second = await reader.readuntil(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200")
+    assert second.startswith(b"HTTP/1.1 200")
+    writer.close()

@@ -11,7 +11,7 @@ from aiohttp import web
 from tests.api.conftest import Gateway
 from tests.api.test_chat_calls import REQUEST, STREAMED
 from tests.fakes import STALL, FakeUpstream, body, chat_chunks, chat_completion, events, stream
-from tokligenced.api.live import LiveStream, LiveStreams
+from tokligenced.api.live import LiveStream, LiveStreams, Outlet
 from tokligenced.gateway.relay import Passage
 
 # More than the kernel keeps for a client that does not read.
@@ -26,6 +26,17 @@ class Counting(LiveStreams):
     def __init__(self) -> None:
         super().__init__(keep_alive_after=0.05, write_timeout=0.3, interval=0.01)
         self.streams = 0
+        self.outlets: asyncio.Queue[Outlet] = asyncio.Queue()
+        self.gone = asyncio.Event()
+
+    def connected(self, transport: asyncio.Transport) -> Outlet:
+        outlet = super().connected(transport)
+        self.outlets.put_nowait(outlet)
+        return outlet
+
+    def disconnected(self, outlet: Outlet) -> None:
+        super().disconnected(outlet)
+        self.gone.set()
 
     def open(self, request: web.Request, response: web.StreamResponse, keep_alive: bytes) -> LiveStream:
         self.streams += 1
@@ -218,3 +229,19 @@ async def test_a_cut_after_the_end_adds_nothing(
     assert received.count(b"HTTP/1.1 ") == 1
     assert received.count(b"data: [DONE]") == received.count(b"\r\n0\r\n\r\n") == 1
     assert received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+async def test_small_answers_nobody_reads_do_not_pile_up(
+    gateway: Gateway, send: Send, live: Counting
+) -> None:
+    """A client that asks on and on without reading is answered no further than the socket's buffers hold."""
+    request = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.key}\r\n\r\n".encode()
+    asking = asyncio.ensure_future(send(request * 20_000))
+    outlet = await live.outlets.get()
+    most = 0
+    while not live.gone.is_set():
+        most = max(most, outlet.unsent())
+        await asyncio.sleep(0)
+    assert 0 < most < 256 * 1024
+    await asyncio.wait([asking])
+    assert asking.exception() is None or isinstance(asking.exception(), ConnectionError)

@@ -15,8 +15,12 @@ _LARGEST = 64 * 1024
 
 
 def whole(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.Response:
-    """An answer with status 200, made as fast as this request and this body allow."""
-    if request.version == HttpVersion11 and request.keep_alive and len(body) <= _LARGEST:
+    """An answer with status 200, made as fast as this request and this body allow.
+
+    A client that does not read what it got is left to aiohttp, which waits for it.
+    """
+    plain = request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD"
+    if plain and len(body) <= _LARGEST and not request.protocol.writing_paused:
         return _Ready(body, headers)
     return web.Response(body=body, headers=headers)
 
