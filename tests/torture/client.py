@@ -16,13 +16,14 @@ _LARGEST_READ = 65_536
 class Answer(Struct, kw_only=True):
     """What came of a request; `whole` says that nothing was missing, `at` when the last of it came.
 
-    `began` is when the first of it came.
+    `asked` is when it was asked for, `began` when the first of it came.
     """
 
     status: int = 0
     headers: dict[str, str]
     body: bytes = b""
     whole: bool = False
+    asked: float = 0.0
     began: float = 0.0
     at: float = 0.0
 
@@ -71,7 +72,7 @@ async def call(
 
     `left` is called at the moment of leaving. A daemon that is not there gives an empty answer.
     """
-    answer = Answer(headers={})
+    answer = Answer(headers={}, asked=time.monotonic())
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

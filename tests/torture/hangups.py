@@ -22,6 +22,7 @@ _WORDS = 20
 _WORD = "word "
 _INTERVAL = 0.003
 _LONGEST_STAY = 0.1  # seconds; the whole stream takes some 70 ms
+_PATIENCE = 5.0
 _TAG = re.compile(rb"client (\d+);")
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _CHUNK = (
@@ -135,12 +136,16 @@ class _Torture:
             self._answers[number] = await call(port, key, body, leave=stay, left=left)
 
     async def _all_over(self, victim: Victim) -> None:
-        """Wait until no call is on its way; a hold that is still open then is one for ever."""
-        async with asyncio.timeout(10):
-            while (await victim.ask("status"))["calls_running"]:  # noqa: ASYNC110 - in another process
-                await asyncio.sleep(0.01)
-        verdict = await victim.ask("ledger.verify")
-        self.part.expect(verdict["open_holds"] == 0, f"{verdict['open_holds']} holds are left open")
+        """Wait until no call is on its way and all is written; a hold that is open then is one for ever."""
+        left = -1
+        deadline = time.monotonic() + _PATIENCE
+        while left and time.monotonic() < deadline:
+            running = (await victim.ask("status"))["calls_running"]
+            left = running + (await victim.ask("ledger.verify"))["open_holds"]
+            await asyncio.sleep(0.05)
+        self.part.expect(
+            left == 0, f"{left} calls or holds are open {_PATIENCE:.0f} s after the last client left"
+        )
 
     def _check(self, database: Path) -> None:
         with closing(sqlite3.connect(database)) as books:
