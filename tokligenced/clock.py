@@ -66,9 +66,16 @@ class Tasks:
         self._on_crash = on_crash
         self._running: set[asyncio.Task[None]] = set()
 
-    def spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
-        """Start `work`; it runs until it ends or `close` cancels it."""
+    def spawn(
+        self, name: str, work: Coroutine[None, None, None], at_end: Callable[[], None] | None = None
+    ) -> None:
+        """Start `work`; it runs until it ends or `close` cancels it.
+
+        `at_end` is called in any case, also when `work` was cancelled before its first step.
+        """
         task = asyncio.get_running_loop().create_task(work, name=name)
+        if at_end is not None:
+            task.add_done_callback(lambda _: at_end())
         self._running.add(task)
         task.add_done_callback(self._ended)
 

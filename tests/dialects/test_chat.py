@@ -106,6 +106,46 @@ def test_every_choice_must_finish() -> None:
     through(chat_answers.Watch(stream=True, choices=2), [one % 0, one % 1])
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"function_call": {"name": "f", "arguments": "x" * 900}},
+        {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "x" * 900}}]},
+        {"reasoning_content": "x" * 900},
+        {"content": "", "refusal": "x" * 900},
+        {"audio": {"data": "A" * 300_000}},
+        {"images": [{"image_url": {"url": "data:image/png;base64," + "A" * 300_000}}]},
+    ],
+)
+def test_all_that_is_delivered_is_counted(delta: dict[str, Any]) -> None:
+    """Output of every kind counts, so that who leaves before the usage pays for it."""
+    watch = chat_answers.Watch(stream=True)
+    watch.feed(b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n")
+    assert watch.delivered >= 900
+
+
+def test_usage_told_early_is_known_to_be_early() -> None:
+    """Output after a usage in mid-stream is not covered by it."""
+    watch = chat_answers.Watch(stream=True)
+    early = {
+        "choices": [{"index": 0, "delta": {"content": "ab"}}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 0},
+    }
+    late = {"choices": [{"index": 0, "delta": {"content": "x" * 600}}]}
+    for event in (early, late):
+        watch.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
+    assert (watch.told_at, watch.delivered) == (2, 602)
+
+
+def test_what_is_not_passed_on_is_not_counted() -> None:
+    """Of a piece with an error in it nothing reaches the client, so nothing of it counts as delivered."""
+    watch = chat_answers.Watch(stream=True)
+    good = b'data: {"choices":[{"index":0,"delta":{"content":"abc"}}]}\n\n'
+    with pytest.raises(chat_answers.ErrorInside):
+        watch.feed(good + b'data: {"error":{"message":"no"}}\n\n')
+    assert watch.delivered == 0
+
+
 REQUEST = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
 
 

@@ -130,6 +130,28 @@ def test_a_call_larger_than_the_bucket_gets_in_when_it_is_full() -> None:
     limits.admit(who, 5000)
 
 
+def test_of_two_reasons_the_longer_wait_is_told() -> None:
+    """A call that lacks both a request and tokens hears when it really gets in."""
+    clock = Hands()
+    limits = limiter(clock)
+    who = key(requests_per_minute=60, tokens_per_minute=600, concurrency=1000)
+    for _ in range(60):
+        limits.admit(who, 10)
+    refused = assert_refused(limits, who, 300, "tokens_per_minute")
+    clock.now += refused.wait
+    limits.admit(who, 300)
+
+
+def test_a_correction_counts_from_its_own_moment() -> None:
+    """What a long call used beyond its estimate is owed from its end on, whatever was read in between."""
+    clock = Hands()
+    limits, who = limiter(clock), key()
+    admission = limits.admit(who, 0)
+    clock.now += 120
+    limits.release(admission, 1000)
+    assert limits.headers(who)["x-ratelimit-remaining-tokens"] == "0"
+
+
 def test_a_changed_limit_takes_effect_at_the_next_call() -> None:
     """A raised or lowered limit counts from the next call on; what was used stays used."""
     limits = limiter(Hands())

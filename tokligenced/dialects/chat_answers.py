@@ -25,6 +25,7 @@ class _ToolCall(Struct, gc=False):
 
 class _Audio(Struct, gc=False):
     transcript: str | None = None
+    data: str | None = None
 
 
 class _Delta(Struct, gc=False):
@@ -35,7 +36,9 @@ class _Delta(Struct, gc=False):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
     audio: _Audio | None = None
+    images: list[Raw] | None = None
 
 
 class _Choice(Struct, gc=False):
@@ -124,6 +127,7 @@ class Watch:
         "_whole",
         "delivered",
         "disbelieved",
+        "told_at",
         "usage",
     )
 
@@ -131,6 +135,7 @@ class Watch:
         self.usage: Usage | None = None
         self.delivered = 0
         self.disbelieved = False
+        self.told_at = 0
         self._choices = choices
         self._hide_usage = hide_usage
         self._finished: set[int] = set()
@@ -152,7 +157,12 @@ class Watch:
             return whole
         passed = self._pass_as_one(whole)
         if passed is None:
-            passed = b"".join([event for event in sse.events(whole) if self._passes(event)])
+            before = self.delivered
+            try:
+                passed = b"".join([event for event in sse.events(whole) if self._passes(event)])
+            except UpstreamFailed:
+                self.delivered = before  # nothing of this piece goes on
+                raise
         return passed
 
     def finish(self) -> bytes:
@@ -238,7 +248,7 @@ class Watch:
                 # A piece of a stream is text or something else; a whole message may be both.
                 if isinstance(part.content, str):
                     self.delivered += _size(part.content)
-                if choice.message is not None or not part.content:
+                if choice.message or not part.content or part.tool_calls or part.reasoning_content:
                     self.delivered += _size_of_rest(part)
             if choice.finish_reason is not None:
                 self._finished.add(choice.index)
@@ -254,6 +264,7 @@ class Watch:
             return
         if not told.silent:
             self.usage = usage_of(told)
+            self.told_at = self.delivered
             self.disbelieved = self.usage is None
 
 
@@ -262,10 +273,21 @@ def _size(text: str) -> int:
 
 
 def _size_of_rest(part: _Delta) -> int:
+    """What is delivered besides plain text, in bytes of text that take as many tokens."""
     texts = [part.reasoning_content, part.reasoning, part.refusal]
-    texts += [part.audio.transcript] if part.audio else []
     for call in part.tool_calls or ():
         if call.function is not None:
             texts += call.function.name, call.function.arguments
-    parts = part.content if isinstance(part.content, list) else ()
-    return sum(_size(text) for text in texts if text) + sum(len(bytes(raw)) for raw in parts)
+    if part.function_call is not None:
+        texts += part.function_call.name, part.function_call.arguments
+    size = sum([_size(text) for text in texts if text])
+    if part.audio is not None:
+        size += len(part.audio.transcript or "") + len(part.audio.data or "") // _BASE64_PER_BYTE
+    size += sum([len(bytes(raw)) // _BASE64_PER_BYTE for raw in part.images or ()])
+    if isinstance(part.content, list):
+        size += sum([len(bytes(raw)) for raw in part.content])
+    return size
+
+
+# Sound and pictures take many more bytes for a token than text does.
+_BASE64_PER_BYTE = 300

@@ -72,15 +72,22 @@ def usage_of(wire: WireUsage) -> Usage | None:
     prompt, completion, total, cached, written, audio_in, image_in, reasoning, audio_out, image_out = map(
         int, numbers
     )
-    if reasoning and total == prompt + completion + reasoning:
+    if reasoning and (total == prompt + completion + reasoning or reasoning > completion):
         completion += reasoning
+    # The parts are made disjoint: sound that was cached is counted as cached, and not once more.
+    cached = min(cached, prompt)
+    written = min(written, prompt - cached)
+    audio_in = min(audio_in, prompt - cached - written)
+    image_in = min(image_in, prompt - cached - written - audio_in)
+    audio_out = min(audio_out, completion - reasoning)
+    image_out = min(image_out, completion - reasoning - audio_out)
     return Usage(
-        input=max(0, prompt - cached - written - audio_in - image_in),
+        input=prompt - cached - written - audio_in - image_in,
         cached_input=cached,
         cache_write_5m=written,
         audio_in=audio_in,
         image_in=image_in,
-        output=max(0, completion - reasoning - audio_out - image_out),
+        output=completion - reasoning - audio_out - image_out,
         reasoning=reasoning,
         audio_out=audio_out,
         image_out=image_out,

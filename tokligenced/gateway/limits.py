@@ -67,16 +67,18 @@ class _Scope:
         self.concurrency: int | None = None
         self.running = 0
 
-    def check(self, tokens: int, now: float) -> None:
-        """Raise `RateLimited` where a call can't get in; takes nothing."""
+    def refusals(self, tokens: int, now: float) -> list[RateLimited]:
+        """Every reason why a call can't get in; takes nothing."""
+        found = []
         if self.concurrency is not None and self.running >= self.concurrency:
-            raise _refused("concurrency", f"{self.concurrency} calls at a time", 1.0)
-        if self.requests is not None and self.requests.refill(now) < 1:
-            wait = self.requests.wait(1)
-            raise _refused("requests_per_minute", f"{self.requests.capacity} requests per minute", wait)
-        if self.tokens is not None and self.tokens.refill(now) < tokens:
-            wait = self.tokens.wait(tokens)
-            raise _refused("tokens_per_minute", f"{self.tokens.capacity} tokens per minute", wait)
+            found.append(_refused("concurrency", f"{self.concurrency} calls at a time", 1.0))
+        if (requests := self.requests) is not None and requests.refill(now) < 1:
+            limit = f"{requests.capacity} requests per minute"
+            found.append(_refused("requests_per_minute", limit, requests.wait(1)))
+        if (bucket := self.tokens) is not None and bucket.refill(now) < tokens:
+            limit = f"{bucket.capacity} tokens per minute"
+            found.append(_refused("tokens_per_minute", limit, bucket.wait(tokens)))
+        return found
 
     def refill(self, now: float) -> None:
         """Bring the buckets up to date."""
@@ -129,8 +131,10 @@ class RateLimiter:
         for scope in scopes:
             # A call larger than a whole bucket is let in when the bucket is full.
             tokens = min(tokens, scope.tokens.capacity) if scope.tokens is not None else tokens
-        for scope in scopes:
-            scope.check(tokens, now)
+        refusals = [refusal for scope in scopes for refusal in scope.refusals(tokens, now)]
+        if refusals:
+            # The one that lasts longest says when the same call really gets in.
+            raise max(refusals, key=lambda refusal: refusal.wait)
         for scope in scopes:
             scope.running += 1
             if scope.requests is not None:
@@ -141,9 +145,11 @@ class RateLimiter:
 
     def release(self, admission: Admission, tokens: int) -> None:
         """End a call that took `tokens` in truth; the buckets are corrected by the difference."""
+        now = self._clock.monotonic()
         for scope in admission.scopes:
             scope.running -= 1
             if scope.tokens is not None:
+                scope.tokens.refill(now)
                 scope.tokens.take(tokens - admission.tokens)
 
     def undo(self, admission: Admission) -> None:

@@ -77,18 +77,19 @@ class Relay:
         """Read a stream on after its client has left, then settle it."""
 
         async def read_on() -> None:
-            self._draining += 1
-            try:
-                # It may break off or last too long: what was counted by then is charged, as for any break.
-                with contextlib.suppress(UpstreamFailed, TimeoutError):
-                    async with asyncio.timeout(_DRAIN_TIME):
-                        async for _ in passage.chunks():
-                            pass
-            finally:
-                self._draining -= 1
-                passage.settle(error)
+            # It may break off or last too long: what was counted by then is charged, as for any break.
+            with contextlib.suppress(UpstreamFailed, TimeoutError):
+                async with asyncio.timeout(_DRAIN_TIME):
+                    async for _ in passage.chunks():
+                        pass
 
-        self._tasks.spawn("drain", read_on())
+        def over() -> None:
+            self._draining -= 1
+            passage.settle(error)
+
+        # Counted before the task begins: a crowd that leaves at once is settled in one turn of the loop.
+        self._draining += 1
+        self._tasks.spawn("drain", read_on(), at_end=over)
 
     async def note_progress(self) -> None:
         """Go round for ever, having the file know what each open stream would be charged if we died now."""
@@ -240,6 +241,10 @@ class Passage:
         told = exchange.usage
         if told is None or self._beyond_window(told):
             return estimated_usage(self._call, exchange.delivered)
+        if unheard := exchange.delivered - exchange.told_at:
+            # Told in mid-stream, and output went on after it.
+            more = estimated_usage(self._call, unheard).output
+            return structs.replace(told, output=told.output + more, estimated=True)
         return told
 
     def _beyond_window(self, usage: Usage) -> bool:

@@ -39,6 +39,10 @@ class Exchange(Protocol):
         """What the upstream said it counted; None as long as it said nothing."""
 
     @property
+    def told_at(self) -> int:
+        """How much was `delivered` when the upstream last told its usage."""
+
+    @property
     def disbelieved(self) -> bool:
         """Whether the upstream told a usage that can't be: negative, or beyond all size."""
 

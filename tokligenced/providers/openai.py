@@ -70,6 +70,11 @@ class ChatExchange:
         return self._watch.usage
 
     @property
+    def told_at(self) -> int:
+        """How much was delivered when the upstream last told its usage."""
+        return self._watch.told_at
+
+    @property
     def disbelieved(self) -> bool:
         """Whether the upstream told a usage that can't be."""
         return self._watch.disbelieved

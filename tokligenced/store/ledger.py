@@ -160,12 +160,17 @@ async def recover(tx: Transaction, at: int) -> Recovery:
 
     One transaction, so that dying in it changes nothing; without open holds it does nothing.
     """
-    rows = await tx.execute("SELECT call_id, payer_id, key_id, amount, unlimited, progress FROM holds")
+    # A hold whose call is booked already has been settled, and is only to be released.
+    rows = await tx.execute(
+        "SELECT call_id, holds.payer_id, holds.key_id, amount, unlimited,"
+        " iif(calls.id IS NULL, progress, 0) FROM holds LEFT JOIN calls ON calls.id = call_id"
+    )
     if not rows:
         return Recovery()
     await tx.execute(
         """
-        INSERT INTO calls (id, started_at, key_id, payer_id, endpoint, model, stream, status, error, attempts,
+        INSERT OR IGNORE INTO calls (id, started_at, key_id, payer_id, endpoint, model, stream, status, error,
+            attempts,
             input, cached_input, cache_write_5m, cache_write_1h, audio_in, image_in, output, reasoning,
             audio_out, image_out, images, searches, estimated, cost_nano, duration_us,
             shortfall_nano, price_id, price_millionths, held_nano)

@@ -6,6 +6,7 @@ but for the heads in the log: `ledger verify --head`.
 """
 
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,10 @@ class Witness(Struct, frozen=True, kw_only=True):
     seq: int
     hash: str
     at: int
+
+
+# Who gives up waiting for a write leaves its thread at it; the next one must not meet it in the same file.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Unreadable(StoreError):
@@ -46,13 +51,14 @@ def write(path: Path, head: Head, at: int) -> None:
     """
     fresh = path.with_name(path.name + ".new")
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(Witness(seq=head.seq, hash=head.hash, at=at)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        make_durable(path)
+        with _ONE_AT_A_TIME:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(Witness(seq=head.seq, hash=head.hash, at=at)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+            make_durable(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
 
