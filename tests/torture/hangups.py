@@ -17,11 +17,12 @@ from tests.torture.report import Part, milliseconds, percentile
 from tests.torture.victim import Died, Victim, load_average
 
 CLOSED_WITHIN = 0.1
-_AT_ONCE = 40
-_WORDS = 20
+_AT_ONCE = 60
+_WORDS = 100
 _WORD = "word "
 _INTERVAL = 0.003
-_LONGEST_STAY = 0.1  # seconds; the whole stream takes some 70 ms
+_LONGEST_STAY = 0.36  # seconds; the whole stream takes some 300 ms
+_STAY_TO_THE_END = 0.05
 _PATIENCE = 5.0
 _TAG = re.compile(rb"client (\d+);")
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -33,12 +34,12 @@ _USAGE = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","ch
 
 
 class Known:
-    """What the upstream knows of the clients, by their numbers: when it lost each, who got all it had."""
+    """What the upstream knows of its clients by number: when it lost each, when all was sent."""
 
     def __init__(self) -> None:
         self.asked: set[int] = set()
         self.closed: dict[int, float] = {}
-        self.complete: set[int] = set()
+        self.complete: dict[int, float] = {}
 
 
 class Upstream(asyncio.Protocol):
@@ -82,7 +83,7 @@ class Upstream(asyncio.Protocol):
             self._loop.call_later(_INTERVAL, self._word, left - 1)
             return
         assert self._tag is not None
-        self._known.complete.add(self._tag)
+        self._known.complete[self._tag] = time.monotonic()
         self._tag = None
         self._event(_CHUNK % ("", '"stop"'))
         self._event(_USAGE % '{"prompt_tokens":50,"completion_tokens":%d}' % (2 * _WORDS))
@@ -132,7 +133,7 @@ class _Torture:
             def left(number: int = number) -> None:
                 self._left[number] = time.monotonic()
 
-            stay = random.uniform(0, _LONGEST_STAY)
+            stay = None if random.random() < _STAY_TO_THE_END else random.uniform(0, _LONGEST_STAY)
             self._answers[number] = await call(port, key, body, leave=stay, left=left)
 
     async def _all_over(self, victim: Victim) -> None:
@@ -161,8 +162,10 @@ class _Torture:
             for number, at in self._left.items()
             if number in known.asked and known.closed.get(number, 0.0) > at
         ]
-        never = known.asked & self._left.keys() - known.closed.keys() - known.complete
+        never = known.asked & self._left.keys() - known.closed.keys() - known.complete.keys()
         self.part.expect(not never, f"{len(never)} upstream connections were never closed")
+        on = [n for n, at in self._left.items() if known.complete.get(n, 0.0) > at + CLOSED_WITHIN]
+        self.part.expect(not on, f"{len(on)} upstreams streamed on to the end though nobody listened")
         # All clients and the upstream share a process with each other, which may itself be late at times.
         usual = percentile(delays, 99)
         self.part.expect(usual < CLOSED_WITHIN, f"upstream connections were closed after {usual:.3f} s")

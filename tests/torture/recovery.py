@@ -58,8 +58,9 @@ def open_holds(database: Path, count: int) -> None:
     with closing(sqlite3.connect(database)) as books, books:
         ((payer,),) = books.execute("SELECT owner FROM balances WHERE owner NOT LIKE 'operator:%'")
         ((key,),) = books.execute("SELECT id FROM keys")
+        ((before,),) = books.execute("SELECT count(*) FROM calls")
         rows = [
-            (f"req_cut{number:023d}", payer, key, _AMOUNT, _PROGRESS if number % 2 else None)
+            (f"req_cut{before + number:023d}", payer, key, _AMOUNT, _PROGRESS if number % 2 else None)
             for number in range(count)
         ]
         books.executemany(
