@@ -78,7 +78,7 @@ uninstall: ## what install put there; configuration and database stay
 	rm -f '$(DESTDIR)$(BINDIR)/tokligenced' '$(DESTDIR)$(SYSCONFDIR)/config.example.toml' '$(DESTDIR)$(UNITDIR)/tokligenced.service'
 
 # Resolved on the oldest Python that is supported: what it needs is a superset of what newer ones need.
-COMPILE = CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --no-config --strip-extras --allow-unsafe \
+COMPILE = CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --no-config --no-strip-extras --allow-unsafe \
 	--generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style=line $(if $(UPGRADE),--upgrade)
 
 lock: ## the dependencies of pyproject.toml resolved into .lock (UPGRADE=1: the newest of each)

@@ -226,9 +226,11 @@ class Writer:
             if self._failure is not None:
                 await self._connection.run(_probe)
             operations, self._queue = self._queue, []
+            # One that comes while this group is written waits for what was enqueued before it meanwhile.
+            due = bool(self._transactions)
             if operations:
                 await self._commit_group(operations)
-            if self._transactions:
+            if due:
                 await self._run_transaction(*self._transactions.popleft())
             if self._since_checkpoint >= _CHECKPOINT_AFTER:
                 await self._connection.run(fetch, "PRAGMA wal_checkpoint(PASSIVE)")
