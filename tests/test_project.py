@@ -30,7 +30,7 @@ TOP_LEVEL = {
 LONGEST_FILE = 400
 REGISTRIES = re.compile(r"\b(?:[a-z-]+\.)*(?:pypi|pythonhosted|npmjs|debian|crates)\.(?:org|com|io)\b")
 HOMES = re.compile(r"""(?:^|[\s"'=(:`])/(?:root|home|Users|work)/""", re.MULTILINE)
-PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) \\$", re.MULTILINE)
+PIN = re.compile(r"^(?P<name>[\w.-]+)(?:\[[\w,-]+\])?==(?P<version>\S+) \\$", re.MULTILINE)
 
 README = (ROOT / "README.md").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
