@@ -186,6 +186,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `body` is what the client sent; `members` gives for each top-level member of that JSON object
     where its value begins and ends, so that one value can be exchanged and the rest stays as it was.
+    `id` and `at` (Unix milliseconds) are its own, for answers whose upstream gives none.
     `max_output_tokens` is the client's own limit, None where it set none; then `imposed_output_tokens` may
     be what its payer can afford, to be sent upstream. `text_bytes` is the body without its data URIs;
     `images` and `files` are counted because their tokens have little to do with bytes; `audio`, `draws`
@@ -195,6 +196,8 @@ class Call(Struct, frozen=True, kw_only=True):
     dialect: Dialect
     model: str
     body: bytes
+    id: str = ""
+    at: int = 0
     members: Mapping[str, tuple[int, int]]
     stream: bool = False
     include_usage: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tokligenced.dialects import chat, chat_answers
+from tokligenced.dialects.wire_error import ErrorInside
 from tokligenced.domain import Usage
 from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
 
@@ -54,7 +55,7 @@ def test_any_cut_gives_the_same(body: bytes, stream: bool) -> None:
 @pytest.mark.parametrize(("body", "stream"), [*recorded(with_error=True)])
 def test_a_recorded_error_inside_an_answer_is_one(body: bytes, stream: bool) -> None:
     """A status of 200 does not make an answer of what the provider calls an error."""
-    with pytest.raises(chat_answers.ErrorInside) as inside:
+    with pytest.raises(ErrorInside) as inside:
         through(chat_answers.Watch(stream=stream), [body])
     assert inside.value.error.message
 
@@ -141,7 +142,7 @@ def test_what_is_not_passed_on_is_not_counted() -> None:
     """Of a piece with an error in it nothing reaches the client, so nothing of it counts as delivered."""
     watch = chat_answers.Watch(stream=True)
     good = b'data: {"choices":[{"index":0,"delta":{"content":"abc"}}]}\n\n'
-    with pytest.raises(chat_answers.ErrorInside):
+    with pytest.raises(ErrorInside):
         watch.feed(good + b'data: {"error":{"message":"no"}}\n\n')
     assert watch.delivered == 0
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tokligenced.config import ProviderSettings, Secret
-from tokligenced.dialects.chat_answers import WireError
+from tokligenced.dialects.wire_error import WireError
 from tokligenced.errors import InvalidRequest, UpstreamFailed
 from tokligenced.providers.rejections import cleaned, rejection, retry_after
 

@@ -78,7 +78,7 @@ async def test_groups_are_one_commit(owner: Owner) -> None:
 
 
 async def test_transaction_finds_what_was_enqueued_before_it(owner: Owner) -> None:
-    """A transaction comes after all that was enqueued before it, also while another group is being written."""
+    """A transaction comes after all that was enqueued before it, also while a group is being written."""
     database = await owner.open()
     for n in range(30):
         database.enqueue(*item(2 * n))

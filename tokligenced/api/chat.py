@@ -16,7 +16,8 @@ async def completions(
     front: Front, request: web.Request, principal: Principal, trail: Trail
 ) -> web.StreamResponse:
     """Serve a chat completion, streamed or not."""
-    call = chat.parse(await read_body(front, request, principal.key))
+    body = await read_body(front, request, principal.key)
+    call = chat.parse(body, call_id=trail.id, at=trail.started_at)
     trail.model = call.model
     trail.stream = call.stream
     if call.stream:

@@ -51,8 +51,8 @@ _IMAGES = frozenset({"image_url", "image", "input_image"})
 _NO_FILES = _IMAGES | {"text", "refusal", "thinking", "reasoning", "input_audio", "audio"}
 
 
-def parse(body: bytes) -> Call:
-    """Read a request. Raises `InvalidRequest` naming the field at fault."""
+def parse(body: bytes, *, call_id: str = "", at: int = 0) -> Call:
+    """Read a request, which came at a Unix millisecond. Raises `InvalidRequest` naming the field at fault."""
     members = json_body.members(body)
     request = json_body.decode(_read_request, body)
     if not request.model.isprintable():
@@ -71,6 +71,8 @@ def parse(body: bytes) -> Call:
         dialect="chat",
         model=request.model,
         body=body,
+        id=call_id,
+        at=at,
         members=members,
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),

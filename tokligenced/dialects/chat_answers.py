@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from tokligenced.dialects import sse
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
+from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
 from tokligenced.domain import Usage
 from tokligenced.errors import UpstreamFailed
 
@@ -68,25 +69,6 @@ _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _DATA = b"data: "
 _END = b"\n\n"
 _DONE = b"data: [DONE]\n\n"
-
-
-class WireError(Struct):
-    """What an upstream said went wrong; `code` falls back to its type."""
-
-    message: str = ""
-    type: str | None = None
-    param: str | None = None
-    code: str | int | None = None
-
-
-class ErrorInside(UpstreamFailed):
-    """An error where an answer was due, after a status that promised one."""
-
-    def __init__(self, error: WireError) -> None:
-        super().__init__(
-            "upstream_error", "The provider reported an error instead of an answer.", safe_to_retry=False
-        )
-        self.error = error
 
 
 class _ErrorBody(Struct):
@@ -178,9 +160,7 @@ class Watch:
         rest = self._splitter.flush()
         out = rest if rest and self._passes(rest) else b""
         if not self._done and len(self._finished) < self._choices:
-            raise UpstreamFailed(
-                "upstream_error", "The provider's answer ended before it was complete.", safe_to_retry=False
-            )
+            raise incomplete()
         return out
 
     def _pass_as_one(self, whole: bytes) -> bytes | None:
@@ -233,9 +213,7 @@ class Watch:
         try:
             answer = _read_answer.decode(data)
         except _UNREADABLE:
-            raise UpstreamFailed(
-                "upstream_error", "The provider sent what is not a chat completion.", safe_to_retry=False
-            ) from None
+            raise not_the_dialect("a chat completion") from None
         if answer.error is not None:
             raise ErrorInside(read_error(data))
         self._note(answer)

@@ -173,7 +173,7 @@ class Passage:
         for leg in route.legs:
             self._trail.attempt(leg.deployment.provider, leg.deployment.model)
             try:
-                await self._attempt(leg)
+                await self._attempt(route.model, leg)
             except UpstreamFailed as error:
                 if self._response is not None:
                     self._response.close()
@@ -185,8 +185,8 @@ class Passage:
             else:
                 return
 
-    async def _attempt(self, leg: Leg) -> None:
-        exchange = leg.provider.exchange(self._call, leg.deployment)
+    async def _attempt(self, model: Model, leg: Leg) -> None:
+        exchange = leg.provider.exchange(self._call, model, leg.deployment)
         response = self._response = await self._relay.upstream.send(exchange.request)
         if not 200 <= response.status < 300:
             raise exchange.reject(response.status, response.headers, await response.read(_LARGEST_ERROR))
@@ -195,7 +195,7 @@ class Passage:
                 "upstream_error", "The provider sent compressed bytes that nobody asked for."
             )
         usual = "text/event-stream" if self._call.stream else "application/json"
-        self.content_type = response.headers.get("Content-Type", usual)
+        self.content_type = exchange.content_type or response.headers.get("Content-Type", usual)
         if self._call.stream:
             self._exchange = exchange
             self._drains = leg.provider.settings.on_disconnect == "drain"

@@ -1,13 +1,15 @@
 """What a provider is to the gateway: a maker of exchanges, pure, knowing no sockets, keys or money."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from msgspec import Struct
 
 from tokligenced.config import ProviderSettings
-from tokligenced.domain import Call, Deployment, Usage
-from tokligenced.errors import CallError
+from tokligenced.dialects import clients
+from tokligenced.dialects.conversation import Target
+from tokligenced.domain import Call, Deployment, Dialect, Model, Usage
+from tokligenced.errors import CallError, InvalidRequest
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class Exchange(Protocol):
     """
 
     request: UpstreamRequest
+    content_type: str | None
+    """What the client gets; None for what the upstream says."""
 
     @property
     def usage(self) -> Usage | None:
@@ -65,5 +69,85 @@ class Provider(Protocol):
 
     settings: ProviderSettings
 
-    def exchange(self, call: Call, deployment: Deployment) -> Exchange:
+    def exchange(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """A fresh exchange; raises `InvalidRequest` when this provider can't serve what is asked."""
+
+
+class Remote:
+    """What providers that are reached over HTTP share.
+
+    A subclass says where its paths and headers differ, and makes the exchanges of the endpoints it serves.
+    """
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self.settings = settings
+        self.headers: Mapping[str, str] = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "tokligenced",
+            **settings.headers,
+            **self.credentials(),
+        }
+        # The same string object for all calls: the HTTP client remembers what it made of it.
+        self._urls: dict[tuple[str, str], str] = {}
+
+    def credentials(self) -> dict[str, str]:
+        """The headers that prove who is asking."""
+        key = self.settings.api_key
+        return {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+
+    def url(self, path: str, model: str) -> str:  # noqa: ARG002 - some have the model in their paths
+        """Where requests for `path` (`/chat/completions`, …) go."""
+        return self.settings.base_url + path
+
+    def request(
+        self, path: str, model: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> UpstreamRequest:
+        """A request for `path`; `headers` replace the provider's own, and stay the same object."""
+        url = self._urls.get((path, model))
+        if url is None:
+            url = self._urls[path, model] = self.url(path, model)
+        return UpstreamRequest(
+            url=url,
+            headers=headers or self.headers,
+            body=body,
+            connect_timeout=self.settings.connect_timeout,
+            idle_timeout=self.settings.idle_timeout,
+        )
+
+    def exchange(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
+        """A fresh exchange; raises `InvalidRequest` when this provider can't serve what is asked."""
+        if call.dialect in clients.CLIENTS:
+            return self.converse(call, model, deployment)
+        return self.unserved(call)
+
+    def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for a conversation, in whichever dialect the client holds it."""
+        return self.unserved(call)
+
+    def target(self, model: Model, deployment: Deployment) -> Target:
+        """Where a conversation with this deployment goes."""
+        return Target(
+            provider=self.settings.name,
+            model=deployment.model,
+            max_output_tokens=model.max_output_tokens,
+        )
+
+    def unserved(self, call: Call) -> NoReturn:
+        """Refuse an endpoint that this provider does not have."""
+        raise InvalidRequest(
+            "invalid_value",
+            f"The model '{call.model}' can't serve this endpoint: provider {self.settings.name} has no"
+            f" {_ENDPOINTS[call.dialect]}.",
+            param="model",
+        )
+
+
+_ENDPOINTS: Mapping[Dialect, str] = {
+    "chat": "chat completions",
+    "messages": "messages",
+    "responses": "responses",
+    "embeddings": "embeddings",
+    "images": "image generation",
+    "rerank": "reranking",
+}

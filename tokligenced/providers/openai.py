@@ -4,52 +4,26 @@ from collections.abc import Mapping
 
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import chat, chat_answers
-from tokligenced.domain import Call, Deployment, Usage
+from tokligenced.dialects.wire_error import ErrorInside
+from tokligenced.domain import Call, Deployment, Model, Usage
 from tokligenced.errors import CallError
-from tokligenced.providers.base import UpstreamRequest
+from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
 from tokligenced.providers.rejections import error_inside, rejection
 
 
-class OpenAI:
+class OpenAI(Remote):
     """An account at an OpenAI-compatible upstream; subclasses say where its paths or headers differ."""
 
     def __init__(self, settings: ProviderSettings) -> None:
-        self.settings = settings
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "tokligenced",
-            **settings.headers,
-            **self.credentials(),
-        }
+        super().__init__(settings)
         # OpenAI's own newer models refuse the old name, most vendors know no other.
         official = settings.base_url.startswith("https://api.openai.com/")
         self.limit_field = "max_completion_tokens" if official else "max_tokens"
-        # The same string object for all calls: the HTTP client remembers what it made of it.
-        self._urls: dict[str, str] = {}
 
-    def credentials(self) -> dict[str, str]:
-        """The headers that prove who is asking."""
-        key = self.settings.api_key
-        return {"Authorization": f"Bearer {key.reveal()}"} if key else {}
-
-    def url(self, path: str, model: str) -> str:  # noqa: ARG002 - Azure's paths name the model
-        """Where requests for `path` (`/chat/completions`, …) go."""
-        return self.settings.base_url + path
-
-    def exchange(self, call: Call, deployment: Deployment) -> "ChatExchange":
-        """A fresh exchange."""
-        url = self._urls.get(deployment.model)
-        if url is None:
-            url = self._urls[deployment.model] = self.url("/chat/completions", deployment.model)
-        request = UpstreamRequest(
-            url=url,
-            headers=self._headers,
-            body=chat.request_for(call, deployment.model, self.limit_field),
-            connect_timeout=self.settings.connect_timeout,
-            idle_timeout=self.settings.idle_timeout,
-        )
-        return ChatExchange(request, call, self.settings)
+    def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for a chat completion."""
+        body = chat.request_for(call, deployment.model, self.limit_field)
+        return ChatExchange(self.request("/chat/completions", deployment.model, body), call, self.settings)
 
 
 class ChatExchange:
@@ -57,6 +31,7 @@ class ChatExchange:
 
     def __init__(self, request: UpstreamRequest, call: Call, settings: ProviderSettings) -> None:
         self.request = request
+        self.content_type: str | None = None
         self._settings = settings
         self._watch = chat_answers.Watch(
             stream=call.stream,
@@ -88,14 +63,14 @@ class ChatExchange:
         """Take what the upstream sent, give what the client gets."""
         try:
             return self._watch.feed(chunk)
-        except chat_answers.ErrorInside as inside:
+        except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
 
     def finish(self) -> bytes:
         """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
         try:
             return self._watch.finish()
-        except chat_answers.ErrorInside as inside:
+        except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
 
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:

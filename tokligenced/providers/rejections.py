@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from tokligenced.config import ProviderSettings
-from tokligenced.dialects.chat_answers import WireError
+from tokligenced.dialects.wire_error import WireError
 from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
 
 # What looks like a credential never leaves in a message, whoever put it there.

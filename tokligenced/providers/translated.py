@@ -1,0 +1,117 @@
+"""An attempt at an upstream that speaks another dialect than the client: its answer goes through the hub."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from tokligenced.config import ProviderSettings
+from tokligenced.dialects import sse
+from tokligenced.dialects.conversation import (
+    AnswerReader,
+    AnswerWriter,
+    CallBegan,
+    CallGrew,
+    Carried,
+    Counted,
+    Drew,
+    Event,
+    Refused,
+    Said,
+    Thought,
+)
+from tokligenced.dialects.wire_error import ErrorInside, WireError
+from tokligenced.domain import Usage
+from tokligenced.errors import CallError
+from tokligenced.providers.base import UpstreamRequest
+from tokligenced.providers.rejections import error_inside, rejection
+
+# Pictures and sounds take many more bytes for a token than text does.
+_BASE64_PER_BYTE = 300
+
+
+class Translated:
+    """One attempt; not shared. `read_error` reads the upstream's body of an answer that is not a success."""
+
+    def __init__(
+        self,
+        request: UpstreamRequest,
+        settings: ProviderSettings,
+        *,
+        stream: bool,
+        reader: AnswerReader,
+        writer: AnswerWriter,
+        read_error: Callable[[bytes], WireError],
+    ) -> None:
+        self.request = request
+        self.content_type: str | None = "text/event-stream; charset=utf-8" if stream else "application/json"
+        self.usage: Usage | None = None
+        self.told_at = 0
+        self.delivered = 0
+        self._settings = settings
+        self._reader = reader
+        self._writer = writer
+        self._read_error = read_error
+        self._splitter = sse.Splitter() if stream else None
+        self._whole: list[bytes] = []
+
+    @property
+    def disbelieved(self) -> bool:
+        """Whether the upstream told a usage that can't be."""
+        return self._reader.disbelieved
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take what the upstream sent, give what the client gets."""
+        if self._splitter is None:
+            self._whole.append(chunk)
+            return b""
+        whole = self._splitter.feed(chunk)
+        return self._pass(whole) if whole else b""
+
+    def finish(self) -> bytes:
+        """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
+        try:
+            if self._splitter is None:
+                events = self._reader.whole(b"".join(self._whole))
+                self._note(events)
+                return self._writer.whole(events)
+            # Providers' last event comes without its closing empty line at times.
+            out = self._pass(rest + b"\n\n") if (rest := self._splitter.flush()) else b""
+            events = self._reader.end()
+        except ErrorInside as inside:
+            raise error_inside(inside.error, self._settings) from None
+        self._note(events)
+        return out + self._writer.stream(events) + self._writer.end()
+
+    def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+        """What an answer that is not a success means."""
+        return rejection(status, headers, self._read_error(body), self._settings)
+
+    def _pass(self, whole: bytes) -> bytes:
+        events: list[Event] = []
+        try:
+            for event in sse.events(whole):
+                if data := sse.data_of(event):
+                    events += self._reader.event(data)
+        except ErrorInside as inside:
+            raise error_inside(inside.error, self._settings) from None
+        self._note(events)
+        return self._writer.stream(events)
+
+    def _note(self, events: Iterable[Event]) -> None:
+        """Count what is delivered, and keep what the upstream counted."""
+        for event in events:
+            match event:
+                case Said() | Thought() | CallGrew() | Refused():
+                    text = event.text
+                    self.delivered += (
+                        len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+                    )
+                case CallBegan():
+                    self.delivered += len(event.name)
+                case Drew():
+                    self.delivered += len(event.media.data or "") // _BASE64_PER_BYTE
+                case Carried():
+                    self.delivered += len(bytes(event.block.block))
+                case Counted():
+                    self.usage = event.usage
+                    self.told_at = self.delivered
+                case _:
+                    pass
