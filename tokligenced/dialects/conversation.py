@@ -300,9 +300,8 @@ class Counted(Struct, frozen=True):
     usage: Usage
 
 
-Event = (
-    Began
-    | Said
+ChoiceEvent = (
+    Said
     | Thought
     | Signed
     | Sealed
@@ -314,8 +313,8 @@ Event = (
     | Carried
     | Logged
     | Ended
-    | Counted
 )
+Event = Began | Counted | ChoiceEvent
 
 
 class AnswerReader(Protocol):

@@ -92,3 +92,28 @@ def usage_of(wire: WireUsage) -> Usage | None:
         audio_out=audio_out,
         image_out=image_out,
     )
+
+
+def wire_of(usage: Usage) -> dict[str, object]:
+    """The usage as a chat client reads it.
+
+    What is written to a cache for an hour is a part of `cache_write_tokens`, and told apart where it is any.
+    """
+    prompt = {
+        "cached_tokens": usage.cached_input,
+        "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        "audio_tokens": usage.audio_in,
+        "image_tokens": usage.image_in,
+    }
+    if usage.cache_write_1h:
+        prompt["cache_write_1h_tokens"] = usage.cache_write_1h
+    completion = {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_out}
+    if usage.image_out:
+        completion["image_tokens"] = usage.image_out
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": completion,
+    }
