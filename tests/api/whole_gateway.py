@@ -93,16 +93,16 @@ class Gateway:
 
 @asynccontextmanager
 async def running(
-    upstream: FakeUpstream, folder: Path, *, live: LiveStreams | None = None
+    upstream: FakeUpstream, folder: Path, *, live: LiveStreams | None = None, settings: str = ""
 ) -> AsyncIterator[Gateway]:
-    """A gateway in front of the fake upstream, with its files in `folder`."""
+    """A gateway in front of the fake upstream, with its files in `folder`; `settings` is TOML of its own."""
     live = live or LiveStreams()
     path = folder / "config.toml"
-    path.write_text(CONFIG.format(folder=folder, url=upstream.url))
-    settings = config.load(path, {"FAKE_KEY": "sk-secret-of-the-upstream"})
+    path.write_text(settings or CONFIG.format(folder=folder, url=upstream.url))
+    loaded = config.load(path, {"FAKE_KEY": "sk-secret-of-the-upstream"})
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        assembly = await daemon.assemble(stack, path, settings, clock=clock, ids=RandomIds(clock), live=live)
+        assembly = await daemon.assemble(stack, path, loaded, clock=clock, ids=RandomIds(clock), live=live)
         runner = Runner(app.build(assembly.front), assembly.live, **daemon.SERVER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

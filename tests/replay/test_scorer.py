@@ -1,0 +1,75 @@
+"""The shared scorer drives the daemon with every recording, in every way that a network can deliver it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.replay.recordings import CORPUS, SHARED
+
+pytestmark = pytest.mark.e2e
+
+_SCORER = SHARED / "fidelity"
+_MODES = "whole,split,bytes,trunc,eof"
+# What the gateway serves today; the others come with their endpoints.
+_KINDS = "chat"
+_PATIENCE = 100
+_VERDICTS = {"pass", "fail"}
+
+# Where scorer and gateway disagree: (recording, aspect) → why the gateway is right or can do no better.
+LIMITS: dict[tuple[str, str], str] = {}
+
+
+def scored(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The verdicts by recording and aspect; what the scorer only notes or finds debatable is none."""
+    verdicts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        # `request.x` repeats a part of `request`.
+        if row["result"] in _VERDICTS and not row["aspect"].startswith("request."):
+            verdicts.setdefault((row["case"], row["aspect"]), []).append(row)
+    return verdicts
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """What the scorer says of the daemon, which it starts itself."""
+    out = tmp_path_factory.mktemp("scorer")
+    # Fails loudly where shared/ does not lie beside the clone.
+    assert (_SCORER / "drive.py").is_file(), f"{_SCORER} is missing: put shared/ beside the clone"
+    command = [sys.executable, str(_SCORER / "drive.py"), "--corpus", str(CORPUS), "--out", str(out)]
+    command += ["--adapter", str(_SCORER / "adapters" / "tokligenced.py")]
+    command += ["--modes", _MODES, "--kinds", _KINDS, "--workers", "2"]
+    ran = subprocess.run(
+        command,
+        env={**os.environ, "TOKLIGENCED_BIN": str(Path(sys.executable).with_name("tokligenced"))},
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return scored([json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()])
+
+
+def test_every_scored_aspect_passes(verdicts: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
+    """In no mode does a client miss anything, get anything wrong, or take half an answer for a whole one."""
+    failed = [
+        f"{case} {row['mode']} {aspect}: {row['reason']}"
+        for (case, aspect), rows in verdicts.items()
+        for row in rows
+        if row["result"] == "fail" and (case, aspect) not in LIMITS
+    ]
+    assert failed == []
+    assert {row["mode"] for rows in verdicts.values() for row in rows} == set(_MODES.split(","))
+
+
+def test_no_limit_is_claimed_that_is_none(
+    verdicts: dict[tuple[str, str], list[dict[str, Any]]],
+) -> None:
+    """Each entry in the table of limits stands for a verdict that really fails."""
+    idle = [key for key in LIMITS if all(row["result"] == "pass" for row in verdicts.get(key, []))]
+    assert idle == []
