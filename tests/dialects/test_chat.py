@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel, ValidationError
 
 from tokligenced.dialects import chat, chat_answers
+from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.wire_error import ErrorInside
 from tokligenced.domain import Usage
 from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
@@ -28,26 +31,50 @@ def recorded(*, streams_only: bool = False, with_error: bool = False) -> Iterato
             yield pytest.param(body, stream, id=case["id"])
 
 
+def watch_for(**what: Any) -> chat_answers.Watch:
+    """A fresh watch over an answer."""
+    mender = Mender(call_id="req_7", created=1_700_000_000, model="the-model")
+    return chat_answers.Watch(mender, **{"stream": True, **what})
+
+
+def readable(event: bytes, kind: type[BaseModel]) -> bool:
+    """Whether OpenAI's own client finds every member of the type that it declares."""
+    data = event.removeprefix(b"data: ")
+    if not data.startswith(b"{"):
+        return True
+    try:
+        kind.model_validate_json(data)
+    except ValidationError:
+        return False
+    return True
+
+
 def through(watch: chat_answers.Watch, chunks: list[bytes]) -> bytes:
     return b"".join([watch.feed(chunk) for chunk in chunks]) + watch.finish()
 
 
 @pytest.mark.parametrize(("body", "stream"), [*recorded()])
 def test_a_recorded_answer_leaves_as_it_came(body: bytes, stream: bool) -> None:
-    """Bytes in, the same bytes out, and the usage is read on the way."""
-    watch = chat_answers.Watch(stream=stream)
-    assert through(watch, [body]) == body
+    """Every event that clients can read leaves byte for byte, and the usage is read on the way."""
+    watch = watch_for(stream=stream)
+    events = body.split(b"\n\n")
+    passed = through(watch, [body]).split(b"\n\n")
+    assert len(passed) == len(events)
+    kind = ChatCompletionChunk if stream else ChatCompletion
+    for event, left in zip(events, passed, strict=True):
+        assert (left == event) == readable(event, kind)
+        assert readable(left, kind)
     assert (watch.usage is not None) == (b'"prompt_tokens"' in body)
 
 
 @pytest.mark.parametrize(("body", "stream"), [*recorded(streams_only=True)])
 def test_any_cut_gives_the_same(body: bytes, stream: bool) -> None:
     """A recorded stream cut at any byte gives the same output, usage and delivered size."""
-    whole = chat_answers.Watch(stream=stream, hide_usage=True)
+    whole = watch_for(stream=stream, hide_usage=True)
     expected = through(whole, [body])
     # Every byte of a short stream, and at most about 400 places of a long one.
     for cut in range(0, len(body), max(1, len(body) // 400)):
-        watch = chat_answers.Watch(stream=True, hide_usage=True)
+        watch = watch_for(hide_usage=True)
         assert through(watch, [body[:cut], body[cut:]]) == expected
         assert (watch.usage, watch.delivered) == (whole.usage, whole.delivered)
 
@@ -56,26 +83,26 @@ def test_any_cut_gives_the_same(body: bytes, stream: bool) -> None:
 def test_a_recorded_error_inside_an_answer_is_one(body: bytes, stream: bool) -> None:
     """A status of 200 does not make an answer of what the provider calls an error."""
     with pytest.raises(ErrorInside) as inside:
-        through(chat_answers.Watch(stream=stream), [body])
+        through(watch_for(stream=stream), [body])
     assert inside.value.error.message
 
 
-USAGE_EVENT = (
-    b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
-)
+HEAD = b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":['
+USAGE_EVENT = HEAD + b'],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}\n\n'
+FINISH = HEAD + b'{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
 STREAM = (
-    b'data: {"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}\n\n'
-    b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"h\xc3\xa9"}}],"usage":null}\n\n'
-    b'data: {"id":"1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
+    HEAD + b'{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}\n\n'
+    + HEAD + b'{"index":0,"delta":{"content":"h\xc3\xa9"}}],"usage":null}\n\n'
+    + FINISH
     + USAGE_EVENT
     + b"data: [DONE]\n\n"
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
 def test_usage_that_nobody_asked_for_is_withheld(size: int) -> None:
     """Only the event that carries usage alone is missing, and it is counted all the same."""
-    watch = chat_answers.Watch(stream=True, hide_usage=True)
+    watch = watch_for(hide_usage=True)
     chunks = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
     assert through(watch, chunks) == STREAM.replace(USAGE_EVENT, b"")
     assert watch.usage == Usage(input=9, output=3)
@@ -85,26 +112,26 @@ def test_usage_that_nobody_asked_for_is_withheld(size: int) -> None:
 @pytest.mark.parametrize(
     "stream",
     [
-        pytest.param(STREAM.split(b'data: {"id":"1","choices":[{"index":0,"delta":{},')[0], id="no end"),
+        pytest.param(STREAM.split(FINISH)[0], id="no end"),
         pytest.param(b"", id="nothing"),
         pytest.param(b'{"error":{"message":"no"}}', id="a body, no stream"),
         pytest.param(b"data: {\n\n", id="no JSON"),
-        pytest.param(b'data: {"choices":7}\n\n', id="another shape"),
+        pytest.param(b"data: 7\n\n", id="another shape"),
         pytest.param(b'data: {"error":{"message":"overloaded"}}\n\n', id="an error event"),
     ],
 )
 def test_a_broken_stream_is_never_whole(stream: bytes) -> None:
     """A stream that ends early, errs or is no stream raises, at the latest at its end."""
     with pytest.raises(UpstreamFailed):
-        through(chat_answers.Watch(stream=True), [stream])
+        through(watch_for(), [stream])
 
 
 def test_every_choice_must_finish() -> None:
     """With two choices and no [DONE], one finish reason is not enough."""
     one = b'data: {"choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}\n\n'
     with pytest.raises(UpstreamFailed):
-        through(chat_answers.Watch(stream=True, choices=2), [one % 0])
-    through(chat_answers.Watch(stream=True, choices=2), [one % 0, one % 1])
+        through(watch_for(choices=2), [one % 0])
+    through(watch_for(choices=2), [one % 0, one % 1])
 
 
 @pytest.mark.parametrize(
@@ -120,14 +147,14 @@ def test_every_choice_must_finish() -> None:
 )
 def test_all_that_is_delivered_is_counted(delta: dict[str, Any]) -> None:
     """Output of every kind counts, so that who leaves before the usage pays for it."""
-    watch = chat_answers.Watch(stream=True)
+    watch = watch_for()
     watch.feed(b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n")
     assert watch.delivered >= 900
 
 
 def test_usage_told_early_is_known_to_be_early() -> None:
     """Output after a usage in mid-stream is not covered by it."""
-    watch = chat_answers.Watch(stream=True)
+    watch = watch_for()
     early = {
         "choices": [{"index": 0, "delta": {"content": "ab"}}],
         "usage": {"prompt_tokens": 5, "completion_tokens": 0},
@@ -140,7 +167,7 @@ def test_usage_told_early_is_known_to_be_early() -> None:
 
 def test_what_is_not_passed_on_is_not_counted() -> None:
     """Of a piece with an error in it nothing reaches the client, so nothing of it counts as delivered."""
-    watch = chat_answers.Watch(stream=True)
+    watch = watch_for()
     good = b'data: {"choices":[{"index":0,"delta":{"content":"abc"}}]}\n\n'
     with pytest.raises(ErrorInside):
         watch.feed(good + b'data: {"error":{"message":"no"}}\n\n')

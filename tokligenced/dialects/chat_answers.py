@@ -1,5 +1,7 @@
 """Answers of OpenAI Chat Completions, watched while they pass through.
 
+What fits the shape that clients expect passes as it came; only what does not is written anew.
+
 https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
@@ -8,7 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from tokligenced.dialects import sse
+from tokligenced.dialects import chat_shape, sse
+from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
 from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
 from tokligenced.domain import Usage
@@ -54,7 +57,7 @@ class _Groq(Struct):
 
 
 class _Answer(Struct):
-    """A whole answer or one chunk of a stream, as far as it is watched; nonsense for usage does no harm."""
+    """An answer or chunk that had to be mended, as far as it is watched; nonsense for usage does no harm."""
 
     choices: list[_Choice] | None = None
     usage: Any = None
@@ -62,8 +65,10 @@ class _Answer(Struct):
     x_groq: _Groq | None = None
 
 
+_Any = chat_shape.Chunk | chat_shape.Completion | _Answer
+
 _read_answer = msgspec.json.Decoder(_Answer)
-_read_answers = msgspec.json.Decoder(list[_Answer])
+_read_object = msgspec.json.Decoder(dict[str, Any])
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 _DATA = b"data: "
@@ -105,6 +110,7 @@ class Watch:
         "_done",
         "_finished",
         "_hide_usage",
+        "_mender",
         "_splitter",
         "_whole",
         "delivered",
@@ -113,13 +119,14 @@ class Watch:
         "usage",
     )
 
-    def __init__(self, *, stream: bool, choices: int = 1, hide_usage: bool = False) -> None:
+    def __init__(self, mender: Mender, *, stream: bool, choices: int = 1, hide_usage: bool = False) -> None:
         self.usage: Usage | None = None
         self.delivered = 0
         self.disbelieved = False
         self.told_at = 0
         self._choices = choices
         self._hide_usage = hide_usage
+        self._mender = mender
         self._finished: set[int] = set()
         self._done = False
         self._splitter = sse.Splitter() if stream else None
@@ -141,7 +148,7 @@ class Watch:
         if passed is None:
             before = self.delivered
             try:
-                passed = b"".join([event for event in sse.events(whole) if self._passes(event)])
+                passed = b"".join([self._passed(event) for event in sse.events(whole)])
             except UpstreamFailed:
                 self.delivered = before  # nothing of this piece goes on
                 raise
@@ -151,14 +158,20 @@ class Watch:
         """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
         if self._splitter is None:
             whole = self._whole[0] if len(self._whole) == 1 else b"".join(self._whole)
-            self._look(whole)
+            try:
+                answer: _Any = chat_shape.read_completion.decode(whole)
+            except _UNREADABLE:
+                whole, answer = self._mended(whole)
+            if answer.error is not None:
+                raise ErrorInside(read_error(whole))
+            self._note(answer)
             if not self._finished:
                 raise UpstreamFailed("upstream_error", "The provider's answer holds no message.")
             return whole
         # The specification drops an event without its closing empty line; providers' last `[DONE]`
         # comes that way at times, so it counts here.
         rest = self._splitter.flush()
-        out = rest if rest and self._passes(rest) else b""
+        out = self._passed(rest) if rest else b""
         if not self._done and len(self._finished) < self._choices:
             raise incomplete()
         return out
@@ -172,16 +185,16 @@ class Watch:
             return None
         done = whole.endswith(_DONE)
         data = whole.removesuffix(_DONE)[len(_DATA) : -len(_END)]
-        answers: list[_Answer] = []
+        answers: list[chat_shape.Chunk] = []
         if data:
             try:
-                answers = _read_answers.decode(b"[%b]" % data.replace(_END + _DATA, b","))
+                answers = chat_shape.read_chunks.decode(b"[%b]" % data.replace(_END + _DATA, b","))
             except _UNREADABLE:
                 return None
             if len(answers) != data.count(_END) + 1:
                 return None
         for answer in answers:
-            if answer.error is not None:
+            if answer.error is not None or not self._mender.fits(answer):
                 return None
         hidden = 0
         for answer in answers:
@@ -197,29 +210,44 @@ class Watch:
         ]
         return b"".join(kept) + (_DONE if done else b"")
 
-    def _passes(self, event: bytes) -> bool:
+    def _passed(self, event: bytes) -> bytes:
+        """What goes on of one event."""
         data = sse.data_of(event)
         if data is None:
-            return True
+            return event
         if data == b"[DONE]":
             self._done = True
-            return True
-        return not self._hides(self._look(data))
-
-    def _hides(self, answer: _Answer) -> bool:
-        return self._hide_usage and answer.usage is not None and not answer.choices
-
-    def _look(self, data: bytes) -> _Answer:
+            return event
         try:
-            answer = _read_answer.decode(data)
+            chunk = chat_shape.read_chunk.decode(data)
         except _UNREADABLE:
-            raise not_the_dialect("a chat completion") from None
+            chunk = None
+        answer: _Any
+        if chunk is None or (chunk.error is None and not self._mender.fits(chunk)):
+            mended, answer = self._mended(data)
+            event = event if mended is data else b"data: %b\n\n" % mended
+        else:
+            answer = chunk
         if answer.error is not None:
             raise ErrorInside(read_error(data))
         self._note(answer)
-        return answer
+        return b"" if self._hides(answer) else event
 
-    def _note(self, answer: _Answer) -> None:
+    def _hides(self, answer: _Any) -> bool:
+        return self._hide_usage and answer.usage is not None and not answer.choices
+
+    def _mended(self, data: bytes) -> tuple[bytes, _Answer]:
+        """The same in a form that clients can read; the very same where there is nothing to mend."""
+        try:
+            found = _read_object.decode(data)
+            if found.get("error") is None:
+                mended = self._mender.whole(found) if self._splitter is None else self._mender.chunk(found)
+                data = data if mended == found else msgspec.json.encode(mended)
+            return data, _read_answer.decode(data)
+        except _UNREADABLE:
+            raise not_the_dialect("a chat completion") from None
+
+    def _note(self, answer: _Any) -> None:
         for choice in answer.choices or ():
             part = choice.delta or choice.message
             if part is not None:
@@ -236,7 +264,7 @@ class Watch:
 
     def _book(self, usage: object) -> None:
         try:
-            told = msgspec.convert(usage, WireUsage)
+            told = msgspec.convert(usage, WireUsage, from_attributes=True)
         except msgspec.ValidationError:
             self.disbelieved = True
             return
@@ -250,7 +278,7 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
-def _size_of_rest(part: _Delta) -> int:
+def _size_of_rest(part: "chat_shape.Delta | chat_shape.Message | _Delta") -> int:
     """What is delivered besides plain text, in bytes of text that take as many tokens."""
     texts = [part.reasoning_content, part.reasoning, part.refusal]
     for call in part.tool_calls or ():

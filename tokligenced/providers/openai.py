@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import chat, chat_answers
+from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.wire_error import ErrorInside
 from tokligenced.domain import Call, Deployment, Model, Usage
 from tokligenced.errors import CallError
@@ -23,17 +24,19 @@ class OpenAI(Remote):
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for a chat completion."""
         body = chat.request_for(call, deployment.model, self.limit_field)
-        return ChatExchange(self.request("/chat/completions", deployment.model, body), call, self.settings)
+        request = self.request("/chat/completions", deployment.model, body)
+        return ChatExchange(request, call, deployment.model, self.settings)
 
 
 class ChatExchange:
     """One attempt at an upstream that speaks the client's own dialect: bytes pass, a watch looks on."""
 
-    def __init__(self, request: UpstreamRequest, call: Call, settings: ProviderSettings) -> None:
+    def __init__(self, request: UpstreamRequest, call: Call, model: str, settings: ProviderSettings) -> None:
         self.request = request
         self.content_type: str | None = None
         self._settings = settings
         self._watch = chat_answers.Watch(
+            Mender(call_id=call.id, created=call.at // 1000, model=model),
             stream=call.stream,
             choices=call.choices,
             hide_usage=call.stream and not call.include_usage,

@@ -1,0 +1,255 @@
+"""Answers of vendors that are nearly OpenAI's, made to fit what OpenAI's own clients can read.
+
+Only what does not fit is changed, and nothing is lost: a value that can't stand where it stood goes on under
+its name with `native_` before it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast, get_args
+
+import msgspec
+from msgspec import Struct
+
+from tokligenced.dialects import chat_shape
+from tokligenced.dialects.wire_error import ErrorInside, WireError
+
+Object = dict[str, Any]
+
+_REASONS = frozenset(get_args(chat_shape.FinishReason))
+_TIERS = frozenset(get_args(chat_shape.ServiceTier))
+_ROLES = frozenset(get_args(chat_shape.Role))
+# Vendors' words for OpenAI's. Together, Mistral, Z.ai.
+_SAME_REASONS = {
+    "eos": "stop",
+    "model_length": "length",
+    "sensitive": "content_filter",
+    "max_tokens": "length",
+}
+# DeepSeek, OpenRouter, Z.ai: the answer broke off.
+_FAILURES = frozenset({"insufficient_system_resource", "error", "network_error"})
+
+
+class _Seen(Struct):
+    """A tool call that has begun: its id, its place, and whether anything of its arguments came."""
+
+    id: str
+    index: int
+    filled: bool = False
+
+
+class Mender:
+    """Mends one answer; not shared. What it fills in where something is missing is made from the call."""
+
+    def __init__(self, *, call_id: str, created: int, model: str) -> None:
+        self._id = call_id
+        self._created = created
+        self._model = model
+        self._calls: dict[tuple[int, int], _Seen] = {}
+
+    def fits(self, chunk: chat_shape.Chunk) -> bool:
+        """Whether a chunk of the right types also tells of tool calls what clients must know."""
+        for choice in chunk.choices:
+            for piece in choice.delta.tool_calls or ():
+                part = piece.function or piece.custom
+                seen = self._calls.get((choice.index, piece.index))
+                if seen is None:
+                    if not (piece.id and piece.type and part and part.name):
+                        return False
+                    seen = self._begin(choice.index, piece.index, piece.id)
+                elif piece.id and piece.id != seen.id and part and part.name:
+                    return False
+                if piece.custom or (piece.function and piece.function.arguments):
+                    seen.filled = True
+            if choice.finish_reason is not None and self._unfilled(choice.index):
+                return False
+        return True
+
+    def _begin(self, choice: int, index: int, call_id: str) -> _Seen:
+        seen = self._calls[choice, index] = _Seen(call_id, index)
+        return seen
+
+    def _unfilled(self, choice: int) -> list[_Seen]:
+        return [seen for (of, _), seen in self._calls.items() if of == choice and not seen.filled]
+
+    def whole(self, answer: Object) -> Object:
+        """A whole answer as clients can read it; raises `ErrorInside` where it is none."""
+        choices = [
+            self._whole_choice(at, choice) for at, choice in enumerate(_objects(answer.get("choices")))
+        ]
+        return {**self._shared(answer), "object": "chat.completion", "choices": choices}
+
+    def chunk(self, chunk: Object) -> Object:
+        """One event of a stream as clients can read it; raises `ErrorInside` where the answer broke off."""
+        choices = [self._chunk_choice(at, choice) for at, choice in enumerate(_objects(chunk.get("choices")))]
+        return {**self._shared(chunk), "object": "chat.completion.chunk", "choices": choices}
+
+    def _shared(self, answer: Object) -> Object:
+        created = answer.get("created")
+        mended = {
+            **answer,
+            "id": answer["id"] if isinstance(answer.get("id"), str) else f"chatcmpl-{self._id}",
+            "created": int(created) if isinstance(created, int | float) else self._created,
+            "model": answer["model"] if isinstance(answer.get("model"), str) else self._model,
+        }
+        if (tier := answer.get("service_tier")) is not None and tier not in _TIERS:
+            mended["service_tier"] = None
+            mended["native_service_tier"] = tier
+        if isinstance(usage := answer.get("usage"), dict):
+            mended["usage"] = _usage(usage)
+        return mended
+
+    def _whole_choice(self, at: int, choice: Object) -> Object:
+        mended = {**choice, **_reason(choice), "index": _index(choice, at)}
+        mended["finish_reason"] = mended["finish_reason"] or "stop"
+        message = choice.get("message")
+        message = _content(message) if isinstance(message, dict) else {"content": None}
+        message["role"] = "assistant"
+        if isinstance(message.get("tool_calls"), list):
+            calls = _objects(message["tool_calls"])
+            message["tool_calls"] = [self._whole_call(number, at, call) for number, call in enumerate(calls)]
+        if isinstance(call := message.get("function_call"), dict):
+            message["function_call"] = _function(call, empty="{}")
+        return {**mended, "message": message, **_logprobs(choice)}
+
+    def _whole_call(self, number: int, choice: int, call: Object) -> Object:
+        mended = {**call, "id": call.get("id") or self._call_id(choice, number)}
+        if isinstance(call.get("function"), dict):
+            mended |= {"type": "function", "function": _function(call["function"], empty="{}")}
+        return mended
+
+    def _chunk_choice(self, at: int, choice: Object) -> Object:
+        index = _index(choice, at)
+        mended = {**choice, **_reason(choice), "index": index, **_logprobs(choice)}
+        delta = choice.get("delta")
+        delta = _content(delta) if isinstance(delta, dict) else {}
+        if delta.get("role") not in _ROLES:
+            delta.pop("role", None)
+        pieces = [self._piece(index, piece) for piece in _objects(delta.get("tool_calls"))]
+        if mended["finish_reason"] is not None:
+            for seen in self._unfilled(index):
+                # A call without arguments has an empty object of them.
+                pieces.append({"index": seen.index, "function": {"arguments": "{}"}})
+                seen.filled = True
+        if pieces:
+            delta["tool_calls"] = pieces
+        return {**mended, "delta": delta}
+
+    def _piece(self, choice: int, piece: Object) -> Object:
+        function = piece.get("function")
+        function = _function(function, empty="") if isinstance(function, dict) else None
+        custom = piece.get("custom")
+        name = (function or {}).get("name")
+        seen = self._call_of(choice, piece, name)
+        mended = dict(piece)
+        if seen is None:
+            index = 1 + max([index for of, index in self._calls if of == choice], default=-1)
+            call_id = piece.get("id") or self._call_id(choice, index)
+            mended |= {"id": call_id, "type": "custom" if custom else "function"}
+            seen = self._begin(choice, index, call_id)
+        mended["index"] = seen.index
+        if function is not None:
+            mended["function"] = function
+        if custom or (function or {}).get("arguments"):
+            seen.filled = True
+        return mended
+
+    def _call_of(self, choice: int, piece: Object, name: object) -> _Seen | None:
+        """The call that a piece belongs to; None for a new one, which some vendors do not number."""
+        call_id, index = piece.get("id"), piece.get("index")
+        if not isinstance(index, int):
+            mine = [seen for (of, _), seen in self._calls.items() if of == choice]
+            same = [seen for seen in mine if seen.id == call_id]
+            return same[-1] if same else None if call_id or name else mine[-1] if mine else None
+        seen = self._calls.get((choice, index))
+        if seen is not None and call_id and call_id != seen.id and name:
+            return next((s for (of, _), s in self._calls.items() if of == choice and s.id == call_id), None)
+        return seen
+
+    def _call_id(self, choice: int, number: int) -> str:
+        return f"call_{self._id.removeprefix('req_')}_{choice}_{number}"
+
+
+def _objects(value: object) -> list[Object]:
+    return (
+        [cast("Object", each) for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    )
+
+
+def _index(choice: Object, at: int) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else at
+
+
+def _reason(choice: Object) -> Object:
+    """The finish reason, and the vendor's own word for it where that is another."""
+    reason = choice.get("finish_reason")
+    if reason in _FAILURES:
+        raise ErrorInside(WireError(message=f"the answer broke off: {reason}", type=reason))
+    if reason in _REASONS:
+        return {"finish_reason": reason}
+    if not isinstance(reason, str) or not reason:
+        return {"finish_reason": None}
+    return {"finish_reason": _SAME_REASONS.get(reason, "stop"), "native_finish_reason": reason}
+
+
+def _content(message: Object) -> Object:
+    """The message, with Mistral's list of parts as text and reasoning."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return dict(message)
+    text: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        match part:
+            case str() | {"type": "text", "text": str()}:
+                text.append(part if isinstance(part, str) else part["text"])
+            case {"type": "thinking", "thinking": list() as pieces}:
+                thoughts += [piece["text"] for piece in pieces if isinstance(piece.get("text"), str)]
+            case {"type": "thinking", "thinking": str() as piece}:
+                thoughts.append(piece)
+    mended = {**message, "content": "".join(text)}
+    if thoughts:
+        mended["reasoning_content"] = "".join(thoughts)
+    unread = [part for part in content if not _is_read(part)]
+    return {**mended, "native_content": unread} if unread else mended
+
+
+def _is_read(part: object) -> bool:
+    return isinstance(part, str) or (isinstance(part, dict) and part.get("type") in {"text", "thinking"})
+
+
+def _function(function: Mapping[str, Any], *, empty: str) -> Object:
+    """A call whose arguments are text; `empty` stands for none."""
+    arguments = function.get("arguments")
+    if arguments is None or arguments == "":
+        arguments = empty
+    elif not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments).decode()
+    return {**function, "arguments": arguments}
+
+
+def _logprobs(choice: Object) -> Object:
+    logprobs = choice.get("logprobs")
+    if logprobs is None:
+        return {}
+    try:
+        msgspec.convert(logprobs, chat_shape.Logprobs)
+    except msgspec.ValidationError:
+        return {"logprobs": None, "native_logprobs": logprobs}
+    return {}
+
+
+def _usage(usage: Object) -> Object | None:
+    """The usage with its total, None where nothing is counted."""
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if prompt is None and completion is None:
+        return None
+    if not isinstance(prompt, int | float | None) or not isinstance(completion, int | float | None):
+        return usage
+    total = usage.get("total_tokens")
+    return {
+        **usage,
+        "prompt_tokens": prompt or 0,
+        "completion_tokens": completion or 0,
+        "total_tokens": (prompt or 0) + (completion or 0) if total is None else total,
+    }
