@@ -8,7 +8,7 @@ from msgspec import Struct
 from tokligenced.domain import Usage
 
 # More tokens than any model's window; an upstream that says so is not believed.
-_ABSURD = 100_000_000
+ABSURD = 100_000_000
 
 
 class _PromptDetails(Struct):
@@ -67,7 +67,7 @@ def usage_of(wire: WireUsage) -> Usage | None:
         made.audio_tokens or 0,
         made.image_tokens or 0,
     )
-    if min(numbers) < 0 or max(numbers) > _ABSURD:
+    if min(numbers) < 0 or max(numbers) > ABSURD:
         return None
     prompt, completion, total, cached, written, audio_in, image_in, reasoning, audio_out, image_out = map(
         int, numbers
