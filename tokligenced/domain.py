@@ -15,7 +15,12 @@ PICO_PER_USD = 1_000_000_000_000
 
 LIST_PRICE = 1_000_000
 
+# Bytes of text per token, on the low side: where the gateway counts itself, it counts rather too much.
+_BYTES_PER_TOKEN = 3
+
 Dialect = Literal["chat", "messages", "responses", "gemini", "embeddings", "images", "rerank"]
+# What is answered in one piece, and whose output a client can't limit.
+TASKS: frozenset[Dialect] = frozenset({"embeddings", "images", "rerank"})
 PayerKind = Literal["account", "org"]
 
 
@@ -191,6 +196,11 @@ class Call(Struct, frozen=True, kw_only=True):
     be what its payer can afford, to be sent upstream. `text_bytes` is the body without its data URIs;
     `images` and `files` are counted because their tokens have little to do with bytes; `audio`, `draws`
     and `searches` say whether there can be any.
+
+    Where texts are embedded or ranked, `inputs` says how many, each with a window of its own; `text_bytes` is
+    then what they have together, a query counted with each document it is compared with, and `tokens` are
+    those that came as numbers. `choices` is how many answers or images are wanted, 0 where nothing is
+    generated. `search_units` is the most of them that a ranking is billed for.
     """
 
     dialect: Dialect
@@ -210,6 +220,15 @@ class Call(Struct, frozen=True, kw_only=True):
     audio: bool = False
     draws: bool = False
     searches: bool = False
+    inputs: int = 1
+    tokens: int = 0
+    search_units: int = 0
+
+    def member(self, name: str) -> bytes:
+        """The JSON value of a top-level member of the body; empty when it has none, or null."""
+        span = self.members.get(name)
+        value = self.body[slice(*span)] if span else b""
+        return b"" if value == b"null" else value
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -239,6 +258,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
     price_millionths: int = LIST_PRICE
     first_byte: float | None = None
     duration: float = 0.0
+
+
+def tokens_in(size: int) -> int:
+    """The tokens in so many bytes of text, as the gateway counts them itself."""
+    return -(-size // _BYTES_PER_TOKEN)
 
 
 def decimal_usd(amount: int, unit: int = NANO_PER_USD, places: int = 0) -> str:

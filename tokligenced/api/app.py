@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tokligenced.api import account, catalog, chat
+from tokligenced.api import account, catalog, chat, tasks
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
 from tokligenced.dialects.chat import render_error
 from tokligenced.errors import CallError, InvalidRequest
@@ -16,6 +16,10 @@ def build(front: Front) -> web.Application:
     app = web.Application()
     app[FRONT] = front
     _add(app, "POST", "/v1/chat/completions", endpoint(front, "chat", chat.completions, booked=True))
+    _add(app, "POST", "/v1/embeddings", endpoint(front, "embeddings", tasks.embeddings, booked=True))
+    _add(app, "POST", "/v1/images/generations", endpoint(front, "images", tasks.images, booked=True))
+    for path in ("/v1/rerank", "/v2/rerank"):
+        _add(app, "POST", path, endpoint(front, "rerank", tasks.rerank, booked=True))
     _add(app, "GET", "/v1/models", endpoint(front, "models", catalog.models, booked=False))
     _add(app, "GET", "/v1/models/{model:.+}", endpoint(front, "models", catalog.model, booked=False))
     _add(app, "GET", "/v1/providers", endpoint(front, "providers", catalog.providers, booked=False))

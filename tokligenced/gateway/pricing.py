@@ -2,10 +2,7 @@
 
 from msgspec import Struct
 
-from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, Call, Model, Price, Rates, Usage
-
-# Bytes of text per token, on the low side: where the gateway counts itself, it counts rather too much.
-_BYTES_PER_TOKEN = 3
+from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, Call, Model, Price, Rates, Usage, tokens_in
 
 
 def price_at(model: Model, at: int) -> Price | None:
@@ -93,15 +90,24 @@ def _nano(pico: int, price_millionths: int) -> int:
     return -(-pico * price_millionths // (PICO_PER_NANO * LIST_PRICE))
 
 
-def estimated_usage(call: Call, delivered: int) -> Usage:
-    """Usage as the gateway counts it, from the request's bytes and the delivered ones."""
-    return Usage(input=_input_tokens(call), output=_tokens(delivered), estimated=True)
+def estimated_usage(call: Call, delivered: int, told: Usage | None = None) -> Usage:
+    """Usage as the gateway counts it, from the request's bytes and the delivered ones; units as `told`."""
+    output = tokens_in(delivered)
+    drawn = call.dialect == "images"
+    return Usage(
+        input=_input_tokens(call),
+        output=0 if drawn else output,
+        image_out=output if drawn else 0,
+        images=told.images if told else 0,
+        searches=told.searches if told else 0,
+        estimated=True,
+    )
 
 
 def expected_tokens(call: Call, model: Model) -> int:
     """Tokens to take from the rate limit until the true number is known."""
     output = call.max_output_tokens or min(model.max_output_tokens, _USUAL_OUTPUT)
-    return min(_input_tokens(call), model.context_window) + output * call.choices
+    return min(_input_tokens(call), model.context_window * call.inputs) + output * call.choices
 
 
 # A client that names no limit rarely gets near the model's own; the difference is corrected at the end.
@@ -111,8 +117,4 @@ _USUAL_ATTACHMENT = 1_500
 
 
 def _input_tokens(call: Call) -> int:
-    return _tokens(call.text_bytes) + (call.images + call.files) * _USUAL_ATTACHMENT
-
-
-def _tokens(size: int) -> int:
-    return -(-size // _BYTES_PER_TOKEN)
+    return tokens_in(call.text_bytes) + call.tokens + (call.images + call.files) * _USUAL_ATTACHMENT

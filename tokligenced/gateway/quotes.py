@@ -2,17 +2,21 @@
 
 The input is bounded by the body's bytes, for no tokenizer makes more tokens than there are bytes, and by
 the model's window; what stands behind a reference (an image, a file, a search) by the window alone or by a
-generous number. The output is bounded by the client's limit or the model's own.
+generous number. The output is bounded by the client's limit or the model's own. Texts that are embedded or
+ranked have a window each, and take a few tokens more than their bytes; the units of a ranking are bounded as
+`dialects/rerank.py` says.
 """
 
 from msgspec import Struct
 
-from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, Call, Model, Price, Rates
+from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, TASKS, Call, Model, Price, Rates
 
 # More than any provider counts for one picture.
 _TOKENS_PER_IMAGE = 16_384
 # More searches than one answer makes.
 _SEARCHES = 10
+# More than any model puts around a text: its special tokens, and the instruction an `input_type` stands for.
+_TOKENS_AROUND_TEXT = 32
 
 
 class Quote(Struct, frozen=True, kw_only=True):
@@ -38,7 +42,8 @@ def quote(call: Call, model: Model, price: Price, price_millionths: int, spendab
     output = min(call.max_output_tokens or model.max_output_tokens, model.max_output_tokens)
     amount = bounds.most(output)
     limit = None
-    if call.max_output_tokens is None and spendable is not None and amount > spendable:
+    limitable = call.max_output_tokens is None and call.dialect not in TASKS
+    if limitable and spendable is not None and amount > spendable:
         affordable = bounds.affordable(spendable)
         if affordable > 0:
             limit = min(affordable, model.max_output_tokens)
@@ -75,6 +80,9 @@ class _Bounds:
 
 
 def _most_input(call: Call, model: Model) -> int:
+    if call.dialect in TASKS:
+        around = call.inputs * _TOKENS_AROUND_TEXT
+        return min(model.context_window * call.inputs, call.text_bytes + call.tokens + around)
     if call.files or call.searches:
         return model.context_window
     return min(model.context_window, len(call.body) + call.images * _TOKENS_PER_IMAGE)
@@ -87,7 +95,10 @@ def _most_fixed(call: Call, rates: Rates, prompt: int) -> int:
         dearest = max(dearest, rates.image_in)
     if call.audio or call.files:
         dearest = max(dearest, rates.audio_in)
-    return prompt * dearest + rates.per_call + (rates.per_search * _SEARCHES if call.searches else 0)
+    units = rates.per_search * (_SEARCHES if call.searches else call.search_units)
+    if call.dialect == "images":
+        units += rates.per_image * call.choices
+    return prompt * dearest + rates.per_call + units
 
 
 def _most_output_rate(call: Call, model: Model, rates: Rates) -> int:

@@ -239,8 +239,8 @@ class Passage:
         if exchange is None:
             return _NOTHING
         told = exchange.usage
-        if told is None or self._beyond_window(told):
-            return estimated_usage(self._call, exchange.delivered)
+        if told is None or told.estimated or self._beyond_window(told):
+            return estimated_usage(self._call, exchange.delivered, told)
         if unheard := exchange.delivered - exchange.told_at:
             # Told in mid-stream, and output went on after it.
             more = estimated_usage(self._call, unheard).output
@@ -250,7 +250,7 @@ class Passage:
     def _beyond_window(self, usage: Usage) -> bool:
         model = self._model
         return model is not None and (
-            usage.prompt_tokens > model.context_window
+            usage.prompt_tokens > model.context_window * self._call.inputs
             or usage.completion_tokens
             > max(model.context_window, model.max_output_tokens) * self._call.choices
         )
@@ -278,8 +278,9 @@ class Passage:
         if self._response is not None:
             self._response.close()
             self._response = None
-        if isinstance(error, UpstreamFailed) and self._exchange is not None:
-            relay.alert(trail.provider or "", error)
+        if isinstance(error, CallError) and self._exchange is not None:
+            if isinstance(error, UpstreamFailed):
+                relay.alert(trail.provider or "", error)
             if not self._exchange.delivered:
                 self._exchange = None  # it failed before any output, and costs nothing
         self._doubt_usage()

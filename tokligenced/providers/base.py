@@ -117,12 +117,32 @@ class Remote:
 
     def exchange(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """A fresh exchange; raises `InvalidRequest` when this provider can't serve what is asked."""
-        if call.dialect in clients.CLIENTS:
-            return self.converse(call, model, deployment)
-        return self.unserved(call)
+        match call.dialect:
+            case "embeddings":
+                return self.embed(call, model, deployment)
+            case "images":
+                return self.draw(call, model, deployment)
+            case "rerank":
+                return self.rank(call, model, deployment)
+            case dialect if dialect in clients.CLIENTS:
+                return self.converse(call, model, deployment)
+            case _:
+                return self.unserved(call)
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for a conversation, in whichever dialect the client holds it."""
+        return self.unserved(call)
+
+    def embed(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for embeddings."""
+        return self.unserved(call)
+
+    def draw(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for images."""
+        return self.unserved(call)
+
+    def rank(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for a ranking."""
         return self.unserved(call)
 
     def target(self, model: Model, deployment: Deployment) -> Target:
