@@ -105,11 +105,14 @@ def test_parts_become_text_and_reasoning() -> None:
         ({**CALL, "id": ""}, {**CALL, "id": "call_7_0_0"}),
         ({"id": "a", "function": CALL["function"]}, CALL),
         ({**CALL, "function": {"name": "f", "arguments": {}}}, CALL),
-        ({**CALL, "function": {"name": "f", "arguments": {"x": [1]}}}, {**CALL, "function": {"name": "f", "arguments": '{"x":[1]}'}}),
+        (
+            {**CALL, "function": {"name": "f", "arguments": {"x": [1]}}},
+            {**CALL, "function": {"name": "f", "arguments": '{"x":[1]}'}},
+        ),
         ({**CALL, "function": {"name": "f", "arguments": ""}}, CALL),
         ({**CALL, "function": {"name": "f", "arguments": None}}, CALL),
     ],
-)  # fmt: skip
+)
 def test_a_whole_tool_call_is_made_readable(sent: dict[str, Any], expected: dict[str, Any]) -> None:
     """A tool call has an id, a type, and arguments that are text."""
     read = whole(choices=[choice({"role": "assistant", "tool_calls": [sent]}, "tool_calls")])
@@ -119,11 +122,17 @@ def test_a_whole_tool_call_is_made_readable(sent: dict[str, Any], expected: dict
 @pytest.mark.parametrize(
     "pieces",
     [
-        pytest.param([{"function": {"name": "f", "arguments": '{"x"'}}, {"function": {"arguments": ":1}"}}], id="bare"),
-        pytest.param([{"index": 0, "id": "", "function": {"name": "f", "arguments": '{"x":1}'}}], id="empty id"),
-        pytest.param([{"index": 0, "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}], id="object"),
+        pytest.param(
+            [{"function": {"name": "f", "arguments": '{"x"'}}, {"function": {"arguments": ":1}"}}], id="bare"
+        ),
+        pytest.param(
+            [{"index": 0, "id": "", "function": {"name": "f", "arguments": '{"x":1}'}}], id="empty id"
+        ),
+        pytest.param(
+            [{"index": 0, "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}], id="object"
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_streamed_tool_call_is_made_readable(pieces: list[dict[str, Any]]) -> None:
     """The first piece of a tool call tells id, type, name and index, wherever the stream is cut."""
     chunks = [*[piece({"tool_calls": [each]}) for each in pieces], piece({}, "tool_calls")]

@@ -3,6 +3,8 @@
 https://platform.openai.com/docs/api-reference/chat
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -89,20 +91,27 @@ def parse(body: bytes, *, call_id: str = "", at: int = 0) -> Call:
     )
 
 
-def request_for(call: Call, upstream_model: str, limit_field: str = "max_tokens") -> bytes:
+def request_for(
+    call: Call,
+    upstream_model: str,
+    *,
+    limit_field: str = "max_tokens",
+    changes: Mapping[str, bytes] = MappingProxyType({}),
+    ask_usage: bool = True,
+) -> bytes:
     """The same request for an upstream of this dialect: its name for the model, and usage asked for.
 
-    `limit_field` is what this upstream calls the limit on output, should one have to be imposed.
+    `limit_field` is what this upstream calls the limit on output, should one have to be imposed. `changes`
+    are members that it wants otherwise.
     """
-    wanted: dict[str, bytes] = {}
+    wanted = dict(changes)
     if call.imposed_output_tokens is not None:
         wanted[limit_field] = b"%d" % call.imposed_output_tokens
     if upstream_model != call.model:
         wanted["model"] = msgspec.json.encode(upstream_model)
-    if call.stream and not call.include_usage:
-        options: dict[str, Raw] = {}
-        if span := call.members.get("stream_options"):
-            options = msgspec.json.decode(call.body[slice(*span)], type=dict[str, Raw] | None) or {}
+    if call.stream and ask_usage and not call.include_usage:
+        written = call.member("stream_options")
+        options = msgspec.json.decode(written, type=dict[str, Raw]) if written else {}
         options["include_usage"] = Raw(b"true")
         wanted["stream_options"] = msgspec.json.encode(options)
     return json_body.changed(call.body, call.members, wanted) if wanted else call.body

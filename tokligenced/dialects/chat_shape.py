@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/chat/object
 https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -190,7 +190,7 @@ class Chunk(Struct, gc=False):
     usage: Usage | None = None
     service_tier: ServiceTier | None = None
     x_groq: Groq | None = None
-    error: Raw | None = None
+    error: Any = None
 
 
 class Completion(Struct, gc=False):
@@ -204,7 +204,7 @@ class Completion(Struct, gc=False):
     usage: Usage | None = None
     service_tier: ServiceTier | None = None
     x_groq: Groq | None = None
-    error: Raw | None = None
+    error: Any = None
 
 
 read_completion = msgspec.json.Decoder(Completion)

@@ -5,7 +5,7 @@ from msgspec import Struct
 from tokligenced.errors import UpstreamFailed
 
 
-class WireError(Struct):
+class WireError(Struct, frozen=True):
     """An upstream's own account of an error; `code` and `type` are its own words.
 
     `retry_after` is in seconds, None where the body does not tell.
@@ -16,6 +16,9 @@ class WireError(Struct):
     param: str | None = None
     code: str | int | None = None
     retry_after: float | None = None
+
+
+NOTHING_SAID = WireError()
 
 
 class ErrorInside(UpstreamFailed):
