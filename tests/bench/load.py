@@ -31,6 +31,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     port: int
     key: str = "none"
+    model: str = wire.MODEL
     concurrency: int = 1
     rate: float = 0.0
     chunks: int = 0
@@ -142,7 +143,7 @@ class Run:
     def __init__(self, job: Job) -> None:
         self._job = job
         self.request = wire.request(
-            port=job.port, key=job.key, chunks=job.chunks, interval_ms=job.interval_ms
+            port=job.port, key=job.key, chunks=job.chunks, interval_ms=job.interval_ms, model=job.model
         )
         self.streams = job.chunks > 0
         self._measuring = self._ending = False

@@ -1,7 +1,8 @@
-"""An upstream that speaks OpenAI chat out of prepared bytes, too fast to be what is measured.
+"""An upstream that speaks out of prepared bytes, too fast to be what is measured.
 
 `python -m tests.bench.mock_upstream PORT`. A GET is answered 200, so that a relay in front of it can
-be asked whether it is up.
+be asked whether it is up. Streams are in OpenAI's, Anthropic's or Gemini's dialect, as the path asks for;
+whole answers in OpenAI's alone.
 """
 
 import asyncio
@@ -32,8 +33,16 @@ def _chunk(data: bytes) -> bytes:
 
 _HEALTHY = _answer(b"200 OK", b"{}")
 _WHOLE = _answer(b"200 OK", wire.whole_answer())
-_CONTENT = _chunk(wire.content_event())
-_LAST = {asked: _chunk(wire.last_events(usage=asked)) + b"0\r\n\r\n" for asked in (False, True)}
+_FIRST = {
+    dialect: _STREAM_HEAD + (_chunk(first) if (first := wire.first_events(dialect)) else b"")
+    for dialect in wire.MODELS
+}
+_CONTENT = {dialect: _chunk(wire.content_event(dialect)) for dialect in wire.MODELS}
+_LAST = {
+    (dialect, asked): _chunk(wire.last_events(usage=asked, dialect=dialect)) + b"0\r\n\r\n"
+    for dialect in wire.MODELS
+    for asked in (False, True)
+}
 
 
 class Upstream(asyncio.Protocol):
@@ -44,7 +53,7 @@ class Upstream(asyncio.Protocol):
         self._received = bytearray()
         self._left = 0
         self._interval = 0.0
-        self._last = b""
+        self._content = self._last = b""
         self._blocked = False
         self._waiting = False
 
@@ -68,11 +77,12 @@ class Upstream(asyncio.Protocol):
             return
         length = int(rest.partition(b"\r\n")[0])
         if len(self._received) >= end + 4 + length:
+            dialect = wire.dialect_of(bytes(self._received[:end]).split(b" ", 2)[1])
             body = bytes(self._received[end + 4 :])
             self._received.clear()
-            self._serve(body)
+            self._serve(dialect, body)
 
-    def _serve(self, body: bytes) -> None:
+    def _serve(self, dialect: wire.Dialect, body: bytes) -> None:
         try:
             chunks, interval_ms = wire.order(body)
         except ValueError:
@@ -82,8 +92,9 @@ class Upstream(asyncio.Protocol):
             self.transport.write(_WHOLE)
             return
         self._left, self._interval = chunks, interval_ms / 1000
-        self._last = _LAST[b'"include_usage":true' in body.replace(b" ", b"")]
-        self.transport.write(_STREAM_HEAD)
+        self._content = _CONTENT[dialect]
+        self._last = _LAST[dialect, b'"include_usage":true' in body.replace(b" ", b"")]
+        self.transport.write(_FIRST[dialect])
         self._next()
 
     def _next(self) -> None:
@@ -98,12 +109,12 @@ class Upstream(asyncio.Protocol):
             return
         if self._interval:
             self._left -= 1
-            self.transport.write(_CONTENT)
+            self.transport.write(self._content)
             self._loop.call_later(self._interval, self._next)
         else:
             burst = min(self._left, _BURST)
             self._left -= burst
-            self.transport.write(_CONTENT * burst)
+            self.transport.write(self._content * burst)
             self._loop.call_soon(self._next)
 
     def pause_writing(self) -> None:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from tests.bench import ledger
+from tests.bench import ledger, translation, wire
 from tests.bench.load import Job, Result
 from tests.bench.process import resident_mb
 from tests.bench.report import Figure, Target, figure
@@ -157,6 +157,44 @@ def books(bench: Bench) -> list[Figure]:
     return figures
 
 
+def translations(bench: Bench) -> list[Figure]:
+    """What another dialect upstream costs over the client's own, and whether long answers cost more a piece.
+
+    Here the second column is passing through, or the same piece in a short answer or conversation.
+    """
+    if not isinstance(bench.gateway, Gateway):
+        return []
+    bench.notes.append("translation: the second column is passing through, or the same among 10")
+    figures = translation.by_itself(bench.rounds)
+    seconds = max(1.0, bench.seconds)
+    speeds = {
+        "full speed": Job(port=0, concurrency=32, chunks=200, seconds=bench.seconds),
+        "paced": Job(port=0, concurrency=200, chunks=int((_TO_OPEN_STREAMS + seconds) * 20), interval_ms=50),
+    }
+    with bench.gateway.running():
+        for name, job in speeds.items():
+            for dialect, turns in _in_turns(bench, msgspec.structs.replace(job, seconds=seconds)).items():
+                title = f"{dialect.title()} to chat, {name}, CPU"
+                figures.append(figure(title, "us/chunk", turns, translation.TARGET))
+    return figures
+
+
+def _in_turns(bench: Bench, job: Job) -> dict[wire.Dialect, list[tuple[float, float]]]:
+    """CPU an event of each translated dialect, beside that of passing through in the same round."""
+    pairs: dict[wire.Dialect, list[tuple[float, float]]] = {"anthropic": [], "gemini": []}
+    for number in range(bench.few().rounds):
+        names = [*wire.MODELS][::-1] if number % 2 else [*wire.MODELS]
+        costs = {
+            name: _cpu_per_event(
+                bench.ask(bench.gateway, msgspec.structs.replace(job, model=wire.MODELS[name]))
+            )
+            for name in names
+        }
+        for name, found in pairs.items():
+            found.append((costs[name], costs["chat"]))
+    return pairs
+
+
 SECTIONS: dict[str, Callable[[Bench], list[Figure]]] = {
     "start": start,
     "calls": calls,
@@ -165,6 +203,7 @@ SECTIONS: dict[str, Callable[[Bench], list[Figure]]] = {
     "first-byte": first_byte,
     "paced": paced,
     "ledger": books,
+    "translation": translations,
 }
 
 

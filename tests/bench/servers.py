@@ -202,21 +202,23 @@ class Gateway(Process):
             "server": {"listen": f"127.0.0.1:{self.port}"},
             "database": {"path": str(database), "durability": "full"},
             "providers": {
-                "mock": {
-                    "type": "openai",
-                    "base_url": f"http://127.0.0.1:{upstream_port}/v1",
-                    "api_key": {"env": "BENCH_UPSTREAM_KEY"},
-                }
+                "chat": self._provider("openai", f"http://127.0.0.1:{upstream_port}/v1"),
+                "anthropic": self._provider("anthropic", f"http://127.0.0.1:{upstream_port}"),
+                "gemini": self._provider("gemini", f"http://127.0.0.1:{upstream_port}"),
             },
             "models": {
-                wire.MODEL: {
+                name: {
                     "context_window": 200_000,
                     "max_output_tokens": 8192,
                     "price": {"input": "3.00", "cached_input": "0.30", "output": "15.00"},
-                    "deployments": [{"provider": "mock", "model": "bench-upstream"}],
+                    "deployments": [{"provider": provider, "model": "bench-upstream"}],
                 }
+                for provider, name in wire.MODELS.items()
             },
         }
+
+    def _provider(self, kind: str, base_url: str) -> dict[str, Any]:
+        return {"type": kind, "base_url": base_url, "api_key": {"env": "BENCH_UPSTREAM_KEY"}}
 
     def _cli(self, *arguments: str) -> dict[str, Any]:
         command = python("tokligenced", *arguments, "--config", str(self._config), "--json")

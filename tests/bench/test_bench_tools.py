@@ -1,14 +1,17 @@
 """The load generator tells good answers from bad ones; without that no figure means anything."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.bench import report, wire
+from tests.bench import exchange_load, report, wire
 from tests.bench.load import Job, Result, Run, dechunked, percentiles
 from tests.bench.mock_upstream import Upstream
+from tokligenced.dialects import chat
 
 _WHOLE = wire.whole_answer()
 _EVENTS = wire.content_event() * 3 + wire.last_events(usage=False)
@@ -77,6 +80,30 @@ async def test_good_answers_are_counted_without_error(chunks: int, rate: float) 
     assert result.calls > 0
     assert 0 < result.first_byte.p50 <= result.latency.p50 <= result.latency.p99 < 1
     assert (result.events > 0) == (chunks > 0)
+
+
+@pytest.mark.parametrize("dialect", wire.MODELS)
+def test_streams_of_all_dialects_become_what_the_generator_expects(dialect: wire.Dialect) -> None:
+    """What the mock upstream streams is good in its dialect, and as many events of chat as were asked for."""
+    call = chat.parse(wire.request(port=1, key="none", chunks=3, interval_ms=0).partition(b"\r\n\r\n")[2])
+    exchange = exchange_load.maker(dialect)(call)
+    middle = wire.content_event(dialect) * 3
+    sent = wire.first_events(dialect) + middle + wire.last_events(usage=True, dialect=dialect)
+    answer = exchange.feed(sent) + exchange.finish()
+    assert answer.count(b"data: ") == 3 + 2
+    assert answer.count(b" word") == 3
+    assert exchange.usage is not None
+    assert (exchange.usage.prompt_tokens, exchange.usage.completion_tokens) == (400, 200)
+
+
+@pytest.mark.parametrize("dialect", exchange_load.TRANSLATED)
+def test_arguments_in_pieces_are_one_call(dialect: wire.Dialect) -> None:
+    """What is measured as one tool call's arguments is one call, whole at the end."""
+    answer = exchange_load.feeding(dialect, exchange_load.argument_pieces(dialect, 5))()
+    pieces = re.findall(rb'"arguments":"((?:[^"\\]|\\.)*)"', answer)
+    arguments = json.loads("".join([json.loads(b'"%b"' % piece) for piece in pieces]))
+    assert arguments == {"text": " word" * 5}
+    assert b'"finish_reason":"tool_calls"' in answer
 
 
 @pytest.mark.parametrize("cut", [1, 7, 100, 10_000])
