@@ -1,0 +1,127 @@
+"""Anthropic: Claude by its own Messages API, and other vendors' models where they speak it.
+
+https://platform.claude.com/docs/en/api/overview
+"""
+
+import re
+from collections.abc import Mapping
+
+from tokligenced.config import ProviderSettings
+from tokligenced.dialects import clients, messages_answers, messages_requests
+from tokligenced.dialects.messages_requests import Traits
+from tokligenced.domain import Call, Deployment, Model
+from tokligenced.providers.base import Exchange, Remote
+from tokligenced.providers.translated import Translated
+
+_VERSION = "2023-06-01"
+# https://platform.claude.com/docs/en/build-with-claude/files
+_FILES = "files-api-2025-04-14"
+
+
+class Anthropic(Remote):
+    """An account at an upstream that speaks Anthropic's Messages."""
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        asked = {name: value for name, value in self.headers.items() if name.lower() == "anthropic-beta"}
+        others = {name: value for name, value in self.headers.items() if name not in asked}
+        # The same objects for all calls: the HTTP client remembers what it made of them.
+        self._with_files: Mapping[str, str] = {
+            **others,
+            "anthropic-beta": ",".join([*asked.values(), _FILES]),
+        }
+
+    def credentials(self) -> dict[str, str]:
+        """The key goes in a header of its own."""
+        key = self.settings.api_key
+        return {"anthropic-version": _VERSION, **({"x-api-key": key.reveal()} if key else {})}
+
+    def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
+        """An exchange for a conversation, in whichever dialect the client holds it."""
+        client = clients.CLIENTS[call.dialect]
+        request = messages_requests.write(
+            client.read(call), self.target(model, deployment), traits(deployment.model)
+        )
+        headers = self._with_files if request.uses_files else None
+        return Translated(
+            self.request("/v1/messages", deployment.model, request.body, headers),
+            self.settings,
+            stream=call.stream,
+            reader=messages_answers.Reader(request.tools),
+            writer=client.writer(call, deployment.model),
+            read_error=messages_answers.read_error,
+        )
+
+
+# `claude-3-5-haiku-latest`, `claude-sonnet-4-20250514`, `us.anthropic.claude-opus-4-5-20251101-v1:0`, …
+_NAME = re.compile(
+    r"claude-(?:(?P<old>\d)(?:[-.](?P<old_minor>\d))?-)?(?P<family>[a-z]+)"
+    r"(?:-(?P<major>\d{1,2})(?!\d)(?:[-.](?P<minor>\d{1,2})(?!\d))?)?"
+)
+
+_TO_HIGH = ("low", "medium", "high")
+_ALL = (*_TO_HIGH, "xhigh", "max")
+# Another vendor's model: what the dialect has had from the beginning of thinking.
+_OTHER = Traits(thinking="budget")
+_NEWEST = Traits(
+    thinking="adaptive", off="low_effort", efforts=_ALL, sampling="none", structured=True, system_turns=True
+)
+
+
+def traits(model: str) -> Traits:
+    """What a model takes, by its name; a Claude that is not known yet is taken for one like the newest.
+
+    https://platform.claude.com/docs/en/build-with-claude/thinking and each model's migration guide.
+    """
+    name = _NAME.search(model.lower())
+    if name is None:
+        return _OTHER
+    major, minor = name["old"] or name["major"], name["old_minor"] or name["minor"]
+    if major is None:
+        return _OTHER if name["family"] == "instant" else _NEWEST
+    return _of(name["family"], (int(major), int(minor or 0)))
+
+
+def _of(family: str, version: tuple[int, int]) -> Traits:
+    if version < (3, 7):
+        return Traits()
+    if version < (4, 6):
+        recent = version >= (4, 1)
+        return Traits(
+            thinking="budget",
+            efforts=_TO_HIGH if (family, version) == ("opus", (4, 5)) else (),
+            sampling="one" if recent else "both",
+            structured=recent,
+        )
+    if version < (4, 7):
+        return Traits(thinking="either", efforts=(*_TO_HIGH, "max"), sampling="one", structured=True)
+    if version < (5, 0):
+        return Traits(
+            thinking="adaptive",
+            efforts=_ALL,
+            sampling="none",
+            structured=True,
+            system_turns=version >= (4, 8),
+        )
+    return _LATER.get((family, version), _NEWEST)
+
+
+_LATER: Mapping[tuple[str, tuple[int, int]], Traits] = {
+    ("opus", (5, 0)): Traits(
+        thinking="adaptive", off="disabled", efforts=_ALL, sampling="none", structured=True, system_turns=True
+    ),
+    ("sonnet", (5, 0)): Traits(
+        thinking="adaptive", off="disabled", efforts=_ALL, sampling="none", structured=True
+    ),
+    ("sonnet", (5, 5)): Traits(
+        thinking="adaptive",
+        off="between_tools",
+        efforts=_ALL,
+        sampling="none",
+        structured=True,
+        system_turns=True,
+    ),
+    ("haiku", (5, 5)): Traits(
+        thinking="adaptive", off="disabled", efforts=_ALL, sampling="none", structured=True, system_turns=True
+    ),
+}
