@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.replay import folding, messages, unfolding
-from tests.replay.conftest import Stage
 from tests.replay.messages import Message
 from tests.replay.recordings import Answered, Recording, good
+from tests.replay.stage import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

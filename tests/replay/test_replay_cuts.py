@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from tests.replay import folding, messages
-from tests.replay.conftest import question
 from tests.replay.recordings import Recording, good
+from tests.replay.stage import question
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import chat
 from tokligenced.domain import Deployment, Model

@@ -6,8 +6,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.replay.conftest import Stage, question
 from tests.replay.recordings import Recording, bad
+from tests.replay.stage import Stage, question
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 _SCORER = SHARED / "fidelity"
 _MODES = "whole,split,bytes,trunc,eof"
 # What the gateway serves today; the others come with their endpoints.
-_KINDS = "chat"
+_KINDS = "chat,embeddings,rerank"
 _PATIENCE = 100
 _VERDICTS = {"pass", "fail"}
 
