@@ -212,7 +212,6 @@ def test_what_is_handed_back_is_what_was_said() -> None:
     assert json.loads(bytes(carried.block)) == json.loads(bytes(block.block))
     assert (parts[0], *parts[2:]) == (
         Thinking(text="hm", signature="s"),
-        block,
         Thinking(redacted="zz"),
         Text(text="before"),
         Thinking(signature="t"),

@@ -6,6 +6,8 @@ https://learn.microsoft.com/azure/ai-services/openai/reference
 from urllib.parse import quote
 
 from tokligenced.config import ProviderSettings
+from tokligenced.domain import Call, Deployment, Model
+from tokligenced.providers.base import Exchange
 from tokligenced.providers.openai import OpenAI
 
 
@@ -14,7 +16,9 @@ class Azure(OpenAI):
 
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        self.limit_field = "max_completion_tokens"
+        self.official = True
+        # Older versions refuse to be asked for a stream's usage; versions are dates.
+        self.ask_usage = not settings.api_version or settings.api_version >= "2024-09"
 
     def credentials(self) -> dict[str, str]:
         """The headers that prove who is asking."""
@@ -28,3 +32,7 @@ class Azure(OpenAI):
             return base + path
         version = quote(self.settings.api_version, safe="")
         return f"{base}/openai/deployments/{quote(model, safe='')}{path}?api-version={version}"
+
+    def rank(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """Azure OpenAI serves no rerankers."""
+        return self.unserved(call)

@@ -1,15 +1,22 @@
-"""OpenAI, and every vendor and local server that speaks its Chat Completions."""
+"""OpenAI, and every vendor and local server that speaks its dialect."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from tokligenced.config import ProviderSettings
-from tokligenced.dialects import chat, chat_answers
+from tokligenced.dialects import chat, chat_answers, detail_error, embeddings, images, rerank
 from tokligenced.dialects.chat_mending import Mender
+from tokligenced.dialects.tasks import Answer, renamed
 from tokligenced.dialects.wire_error import ErrorInside
 from tokligenced.domain import Call, Deployment, Model, Usage
 from tokligenced.errors import CallError
 from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
 from tokligenced.providers.rejections import error_inside, rejection
+from tokligenced.providers.tasks import Task
+
+# The models that refuse `max_tokens`. https://platform.openai.com/docs/guides/reasoning
+_REASONS = re.compile(r"o[1-9]|gpt-[5-9]|codex")
 
 
 class OpenAI(Remote):
@@ -18,14 +25,53 @@ class OpenAI(Remote):
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
         # OpenAI's own newer models refuse the old name, most vendors know no other.
-        official = settings.base_url.startswith("https://api.openai.com/")
-        self.limit_field = "max_completion_tokens" if official else "max_tokens"
+        self.official = settings.base_url.startswith("https://api.openai.com/")
+        self.ask_usage = True
+
+    @property
+    def limit_field(self) -> str:
+        """What a limit on output is called here."""
+        return "max_completion_tokens" if self.official else "max_tokens"
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for a chat completion."""
-        body = chat.request_for(call, deployment.model, self.limit_field)
-        request = self.request("/chat/completions", deployment.model, body)
-        return ChatExchange(request, call, deployment.model, self.settings)
+        name = deployment.model
+        body = chat.request_for(
+            call,
+            name,
+            limit_field=self.limit_field,
+            changes=self.changes(call, name),
+            ask_usage=self.ask_usage,
+        )
+        return ChatExchange(self.request("/chat/completions", name, body), call, name, self.settings)
+
+    def changes(self, call: Call, model: str) -> dict[str, bytes]:
+        """What of a request is said otherwise here."""
+        limit = call.member("max_tokens") if self.official and _REASONS.match(model) else b""
+        if limit and not call.member("max_completion_tokens"):
+            return {"max_completion_tokens": limit, "max_tokens": b"null"}
+        return {}
+
+    def embed(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for embeddings."""
+        name = deployment.model
+        read = partial(embeddings.read_answer, call=call, upstream_model=name)
+        return self._task("/embeddings", name, renamed(call, name), read)
+
+    def draw(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for images."""
+        name = deployment.model
+        return self._task("/images/generations", name, renamed(call, name), images.read_answer)
+
+    def rank(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for a ranking, which OpenAI has not but many compatible servers have."""
+        name = deployment.model
+        read = partial(rerank.read_answer, call=call, upstream_model=name)
+        return self._task("/rerank", name, rerank.request_for(call, name), read)
+
+    def _task(self, path: str, model: str, body: bytes, read: Callable[[bytes], Answer]) -> Exchange:
+        request = self.request(path, model, body)
+        return Task(request, self.settings, read=read, read_error=detail_error.read_error)
 
 
 class ChatExchange:
