@@ -6,12 +6,14 @@ from tokligenced.config import ProviderSettings
 from tokligenced.providers.azure import Azure
 from tokligenced.providers.base import Provider
 from tokligenced.providers.embedded import Demo
+from tokligenced.providers.gemini import Gemini
 from tokligenced.providers.openai import OpenAI
 
 TYPES: Mapping[str, Callable[[ProviderSettings], Provider]] = {
     "openai": OpenAI,
     "deepseek": OpenAI,
     "azure": Azure,
+    "gemini": Gemini,
     "demo": Demo,
 }
 
