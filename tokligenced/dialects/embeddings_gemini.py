@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tokligenced.dialects import embeddings
-from tokligenced.dialects.chat_answers import read_error
 from tokligenced.dialects.conversation import Target
 from tokligenced.dialects.embeddings import Purpose
+from tokligenced.dialects.gemini_errors import read_error
 from tokligenced.dialects.tasks import Answer, Count, believed
 from tokligenced.dialects.wire_error import ErrorInside, not_the_dialect
 from tokligenced.domain import Call

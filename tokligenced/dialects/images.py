@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from tokligenced.dialects import body as json_body
 from tokligenced.dialects.chat_answers import read_error
@@ -75,13 +75,18 @@ class _Details(Struct):
     cached_tokens: float | None = None
 
 
-class WireUsage(Struct):
+class _WireUsage(Struct):
     """What the upstream counted: not by the image but in tokens, as GPT Image does."""
 
     input_tokens: float | None = None
     output_tokens: float | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing."""
+        return self.input_tokens is None and self.output_tokens is None
 
 
 class _Image(Struct):
@@ -115,18 +120,39 @@ def read_answer(data: bytes) -> Answer:
             raise not_the_dialect("an image")
     if not answer.data:
         raise not_the_dialect("an image")
-    return counted(data, len(answer.data), size, answer.usage)
+    told: Usage | None = None
+    disbelieved = False
+    if answer.usage is not None:
+        try:
+            wire = msgspec.convert(answer.usage, _WireUsage)
+        except msgspec.ValidationError:
+            disbelieved = True
+        else:
+            told = _usage_of(wire, len(answer.data))
+            disbelieved = told is None and not wire.silent
+    return _counted(data, len(answer.data), size, told, disbelieved=disbelieved)
 
 
-def written(call: Call, pictures: Sequence[str], media_type: str | None, usage: WireUsage | None) -> Answer:
-    """The answer, written in this dialect: pictures as base64, which came as `media_type`."""
+def _counted(body: bytes, images: int, size: int, told: Usage | None, *, disbelieved: bool) -> Answer:
+    """`body` with what was counted: so many images, and tokens as told or by their `size` in base64."""
+    return Answer(
+        body=body,
+        usage=told or Usage(images=images, estimated=True),
+        disbelieved=disbelieved,
+        delivered=size // _BASE64_PER_BYTE,
+    )
+
+
+def written(
+    call: Call, pictures: Sequence[str], media_type: str | None, told: Usage | None, *, disbelieved: bool
+) -> Answer:
+    """The answer, written in this dialect: pictures in base64, which are of `media_type`."""
     answer: dict[str, Any] = {
         "created": call.at // 1000,
         "data": [{"b64_json": picture} for picture in pictures],
     }
     if media_type is not None:
         answer["output_format"] = media_type.removeprefix("image/")
-    told = usage_of(usage, len(pictures)) if usage else None
     if told is not None:
         answer["usage"] = {
             "total_tokens": told.total_tokens,
@@ -137,35 +163,18 @@ def written(call: Call, pictures: Sequence[str], media_type: str | None, usage: 
                 "image_tokens": told.image_in,
             },
         }
-    return counted(msgspec.json.encode(answer), len(pictures), sum(map(len, pictures)), usage)
+        told = structs.replace(told, images=len(pictures))
+    size = sum(map(len, pictures))
+    return _counted(msgspec.json.encode(answer), len(pictures), size, told, disbelieved=disbelieved)
 
 
-def counted(body: bytes, images: int, size: int, usage: object) -> Answer:
-    """`body` with what was counted: so many `images`, and tokens as told or by their `size` in base64."""
-    told: Usage | None = None
-    disbelieved = False
-    if usage is not None:
-        try:
-            wire = usage if isinstance(usage, WireUsage) else msgspec.convert(usage, WireUsage)
-        except msgspec.ValidationError:
-            disbelieved = True
-        else:
-            if wire.input_tokens is not None or wire.output_tokens is not None:
-                told = usage_of(wire, images)
-                disbelieved = told is None
-    return Answer(
-        body=body,
-        usage=told or Usage(images=images, estimated=True),
-        disbelieved=disbelieved,
-        delivered=size // _BASE64_PER_BYTE,
-    )
-
-
-def usage_of(wire: WireUsage, images: int) -> Usage | None:
-    """The disjoint parts of what the upstream counted; None when that can't be.
+def _usage_of(wire: _WireUsage, images: int) -> Usage | None:
+    """The disjoint parts of what the upstream counted; None when it counted nothing believable.
 
     What comes out is pictures, unless the upstream says that some of it was text.
     """
+    if wire.silent:
+        return None
     taken, made = wire.input_tokens_details or _Details(), wire.output_tokens_details or _Details()
     numbers = (
         wire.input_tokens or 0,

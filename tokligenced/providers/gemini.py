@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from tokligenced.dialects import clients, gemini_answers, gemini_errors, gemini_requests
 from tokligenced.domain import Call, Deployment, Model
-from tokligenced.providers.base import Exchange, Remote
+from tokligenced.providers.base import Exchange
+from tokligenced.providers.gemini_tasks import GeminiTasks
 from tokligenced.providers.translated import Translated
 
 # A base that names the API's version already, or a publisher as Vertex does.
@@ -16,7 +17,7 @@ _VERSIONED = re.compile(r"/(?:v\d+(?:(?:alpha|beta)\d*)?|publishers/[^/]+)$")
 _RESOURCES = ("models/", "tunedModels/")
 
 
-class Gemini(Remote):
+class Gemini(GeminiTasks):
     """An account at Google."""
 
     def credentials(self) -> dict[str, str]:
