@@ -57,8 +57,9 @@ def _by_size(work: Callable[[int], Callable[[], object]]) -> dict[int, float]:
     costs = {}
     for size in SIZES:
         repeats = max(1, _PIECES // size)
-        added = min(_timed(once[size], repeats) - _timed(once[1], repeats) for _ in range(_TRIES))
-        costs[size] = added / repeats / (size - 1) * 1e6
+        tries = [(_timed(once[size], repeats), _timed(once[1], repeats)) for _ in range(_TRIES)]
+        many, one = (min(times) for times in zip(*tries, strict=True))
+        costs[size] = (many - one) / repeats / (size - 1) * 1e6
     return costs
 
 

@@ -166,9 +166,12 @@ def of_anthropic(answer: Json) -> Message:
 
 
 def of_gemini(answer: Json) -> Message:
-    """An answer of Gemini's; a prompt that it blocked has no candidates."""
-    candidates = answer.get("candidates") or [{"finishReason": "SAFETY"}]
-    return Message(tuple(_candidate(each) for each in candidates), _gemini_usage(answer.get("usageMetadata")))
+    """An answer of Gemini's; a prompt that it blocked has no candidates, and may say why."""
+    usage = _gemini_usage(answer.get("usageMetadata"))
+    if not answer.get("candidates"):
+        reason = answer["promptFeedback"].get("blockReasonMessage") or ""
+        return Message((Choice(refusal=reason, finish="content_filter"),), usage)
+    return Message(tuple(_candidate(each) for each in answer["candidates"]), usage)
 
 
 def _candidate(candidate: Json) -> Choice:

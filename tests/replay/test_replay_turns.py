@@ -42,7 +42,7 @@ def _bare(block: Json) -> Json:
 
 
 def joined(blocks: list[Json]) -> list[Json]:
-    """The blocks with neighbouring texts made one; where a text was cut means nothing."""
+    """The blocks with neighbouring texts made one, and without blank ones, which Anthropic refuses."""
     found: list[Json] = []
     for is_text, group in groupby(blocks, key=lambda block: "text" in block):
         run = list(group)
@@ -51,7 +51,7 @@ def joined(blocks: list[Json]) -> list[Json]:
             continue
         signatures = [block["thoughtSignature"] for block in run if "thoughtSignature" in block]
         text = "".join([block["text"] for block in run])
-        if text or signatures:
+        if text.strip() or signatures:
             found.append({"text": text, "signatures": signatures})
     return found
 
