@@ -135,7 +135,7 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
     """A ranking as any vendor gives it, written as the client expects it.
 
     Best first, no more than were asked for, and with documents only where these were asked for. Raises
-    `UpstreamFailed` for documents that nobody sent, or ranked twice, or without a score.
+    `UpstreamFailed` for none, and for documents that nobody sent, or ranked twice, or without a score.
     """
     try:
         answer = _read_ranking.decode(data)
@@ -145,8 +145,8 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
         answer = _Ranking(results=answer)
     if answer.error is not None:
         raise ErrorInside(read_error(data))
-    found = answer.results if answer.results is not None else answer.data
-    if found is None:
+    found = answer.results or answer.data
+    if not found:
         raise not_the_dialect("a ranking")
     scores: dict[int, float] = {}
     for each in found:
