@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 import pytest_asyncio
 import tomli_w
@@ -15,7 +16,7 @@ from tests import fakes
 from tests.api.whole_gateway import Gateway, running
 from tests.fakes import FakeUpstream
 from tokligenced import config
-from tokligenced.dialects import chat
+from tokligenced.dialects import chat, rerank
 from tokligenced.domain import Deployment, Model
 from tokligenced.providers import registry
 
@@ -24,9 +25,11 @@ SECTION = README.partition("\n## Providers\n")[2].partition("\n## ")[0]
 SHOWN: dict[str, dict[str, Any]] = tomllib.loads(
     "\n".join(re.findall(r"^```toml\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL))
 )["providers"]
-BODY = b'{"model":"m","messages":[{"role":"user","content":"Hello!"}]}'
+QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello!"}]}
+SEARCH: dict[str, Any] = {"query": "Hello!", "documents": ["Hello"]}
+RANKS = {"cohere", "jina", "voyage"}
 
-# Where each one's documentation has a chat sent to.
+# Where each one's documentation has a chat sent to, or what is to be ranked.
 ADDRESSES = {
     "anthropic": "https://api.anthropic.com/v1/messages",
     "gemini": "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent",
@@ -47,12 +50,15 @@ ADDRESSES = {
     "alibaba": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions",
     "moonshot": "https://api.moonshot.ai/v1/chat/completions",
     "zai": "https://api.z.ai/api/paas/v4/chat/completions",
-    "cohere": "https://api.cohere.ai/compatibility/v1/chat/completions",
+    "cohere-chat": "https://api.cohere.ai/compatibility/v1/chat/completions",
     "google": "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
     "ollama": "http://127.0.0.1:11434/v1/chat/completions",
     "vllm": "http://127.0.0.1:8000/v1/chat/completions",
     "lm-studio": "http://127.0.0.1:1234/v1/chat/completions",
     "llama-cpp": "http://127.0.0.1:8080/v1/chat/completions",
+    "cohere": "https://api.cohere.com/v2/rerank",
+    "jina": "https://api.jina.ai/v1/rerank",
+    "voyage": "https://api.voyageai.com/v1/rerank",
 }
 KEY_HEADERS = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "azure": "api-key"}
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -70,6 +76,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "candidates": [{"content": {"role": "model", "parts": [{"text": "Hello"}]}, "finishReason": "STOP"}],
         "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
     },
+    "cohere": {"id": "1", "results": [{"index": 0, "relevance_score": 0.5}]},
+    "jina": {"results": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 5}},
+    "voyage": {"data": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 5}},
 }
 
 
@@ -107,7 +116,7 @@ def test_all_that_are_shown_are_known() -> None:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_chat_goes_where_the_vendor_documents_it(loaded: config.Config, name: str) -> None:
+def test_a_call_goes_where_the_vendor_documents_it(loaded: config.Config, name: str) -> None:
     """The lines in README lead to the address in the vendor's documentation."""
     provider = registry.build(loaded.providers[name])
     assert provider is not None
@@ -115,7 +124,9 @@ def test_a_chat_goes_where_the_vendor_documents_it(loaded: config.Config, name: 
     wanted = Model(
         id=name, name=name, context_window=100_000, max_output_tokens=1_000, deployments=(deployment,)
     )
-    assert provider.exchange(chat.parse(BODY), wanted, deployment).request.url == ADDRESSES[name]
+    parse, body = (rerank.parse, SEARCH) if name in RANKS else (chat.parse, QUESTION)
+    call = parse(msgspec.json.encode({"model": name, **body}))
+    assert provider.exchange(call, wanted, deployment).request.url == ADDRESSES[name]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -142,6 +153,7 @@ async def gateway(
     text = tomli_w.dumps(
         {
             "database": {"path": str(folder / "test.db")},
+            "endpoints": {"rerank": True},
             "providers": moved,
             "models": {name: model(name) for name in SHOWN},
         }
@@ -156,12 +168,14 @@ async def test_a_call_goes_through(gateway: Gateway, upstream: FakeUpstream, nam
     """With the vendor's host replaced, the request arrives at its path with its kind of credential."""
     kind = SHOWN[name]["type"]
     upstream.serve(fakes.body(ANSWERS.get(kind, fakes.chat_completion())))
-    async with gateway.call(
-        json={"model": name, "messages": [{"role": "user", "content": "Hello!"}]}
-    ) as answer:
-        assert answer.status == 200
+    path, body = ("/v1/rerank", SEARCH) if name in RANKS else ("/v1/chat/completions", QUESTION)
+    async with gateway.call(path, json={"model": name, **body}) as answer:
         told = await answer.json()
-    assert told["choices"][0]["message"]["content"] == "Hello"
+    assert answer.status == 200, told
+    if name in RANKS:
+        assert told["results"] == [{"index": 0, "relevance_score": 0.5}]
+    else:
+        assert told["choices"][0]["message"]["content"] == "Hello"
     received = upstream.received[-1]
     address = urlsplit(ADDRESSES[name])
     assert received.path == address.path + (f"?{address.query}" if address.query else "")
