@@ -166,7 +166,8 @@ class Mender:
         return seen
 
     def _call_id(self, choice: int, number: int) -> str:
-        return f"call_{self._id.removeprefix('req_')}_{choice}_{number}"
+        # OpenAI takes up to 40 characters; the last of a call's id are the random ones.
+        return f"call_{self._id[-20:].removeprefix('req_')}_{choice}_{number}"
 
 
 def _objects(value: object) -> list[Object]:

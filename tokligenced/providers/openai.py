@@ -5,7 +5,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tokligenced.config import ProviderSettings
-from tokligenced.dialects import chat, chat_answers, detail_error, embeddings, images, rerank
+from tokligenced.dialects import (
+    chat,
+    chat_answers,
+    chat_bodies,
+    chat_events,
+    clients,
+    detail_error,
+    embeddings,
+    images,
+    rerank,
+)
 from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.tasks import Answer, renamed
 from tokligenced.dialects.wire_error import ErrorInside
@@ -14,6 +24,7 @@ from tokligenced.errors import CallError
 from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
 from tokligenced.providers.rejections import error_inside, rejection
 from tokligenced.providers.tasks import Task
+from tokligenced.providers.translated import Translated
 
 # The models that refuse `max_tokens`. https://platform.openai.com/docs/guides/reasoning
 _REASONS = re.compile(r"o[1-9]|gpt-[5-9]|codex")
@@ -33,9 +44,42 @@ class OpenAI(Remote):
         """What a limit on output is called here."""
         return "max_completion_tokens" if self.official else "max_tokens"
 
-    def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
-        """An exchange for a chat completion."""
-        name = deployment.model
+    def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
+        """An exchange for a conversation, in whichever dialect the client holds it."""
+        if call.dialect == "chat":
+            return ChatExchange(self._ask(call, deployment.model), call, deployment.model, self.settings)
+        return self._translate(call, model, deployment)
+
+    def _translate(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
+        client = clients.CLIENTS[call.dialect]
+        conversation = client.read(call)
+        traits = self.traits(deployment.model)
+        body = chat_bodies.write(conversation, self.target(model, deployment), traits)
+        # What this upstream wants said otherwise in chat requests it wants here too.
+        written = chat.parse(body, call_id=call.id, at=call.at)
+        reader = chat_events.Reader(
+            Mender(call_id=call.id, created=call.at // 1000, model=deployment.model),
+            chat_bodies.custom_names(conversation.tools, traits),
+        )
+        return Translated(
+            self._ask(written, deployment.model),
+            self.settings,
+            stream=call.stream,
+            reader=reader,
+            writer=client.writer(call, deployment.model),
+            read_error=chat_answers.read_error,
+        )
+
+    def traits(self, model: str) -> chat_bodies.Traits:
+        """What a model here takes of what other dialects have."""
+        if not self.official:
+            return chat_bodies.Traits(limit_field=self.limit_field)
+        reasons = _REASONS.match(model) is not None
+        return chat_bodies.Traits(
+            limit_field=self.limit_field, custom=reasons, reasons=reasons, replays=False
+        )
+
+    def _ask(self, call: Call, name: str) -> UpstreamRequest:
         body = chat.request_for(
             call,
             name,
@@ -43,7 +87,7 @@ class OpenAI(Remote):
             changes=self.changes(call, name),
             ask_usage=self.ask_usage,
         )
-        return ChatExchange(self.request("/chat/completions", name, body), call, name, self.settings)
+        return self.request("/chat/completions", name, body)
 
     def changes(self, call: Call, model: str) -> dict[str, bytes]:
         """What of a request is said otherwise here."""
