@@ -72,7 +72,8 @@ def _timed(work: Callable[[], object], repeats: int) -> float:
 
 def _text(dialect: wire.Dialect, size: int) -> Callable[[], object]:
     last = wire.last_events(usage=True, dialect=dialect)
-    pieces = [wire.first_events(dialect), *[wire.content_event(dialect)] * size, last]
+    words = [wire.content_event(dialect, said) for said in range(1, size + 1)]
+    pieces = [wire.first_events(dialect), *words, last]
     return feeding(dialect, [piece for piece in pieces if piece])
 
 

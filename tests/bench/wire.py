@@ -79,13 +79,13 @@ def first_events(dialect: Dialect = "chat") -> bytes:
     )
 
 
-def content_event(dialect: Dialect = "chat") -> bytes:
-    """One word of a stream."""
+def content_event(dialect: Dialect = "chat", said: int = 200) -> bytes:
+    """One word of a stream; Gemini tells with each how many tokens were `said` so far."""
     if dialect == "anthropic":
         delta = {"type": "text_delta", "text": " word"}
         return _named({"type": "content_block_delta", "index": 0, "delta": delta})
     if dialect == "gemini":
-        return _candidate({"content": {"role": "model", "parts": [{"text": " word"}]}, "index": 0})
+        return _candidate({"content": {"role": "model", "parts": [{"text": " word"}]}, "index": 0}, said)
     return _event({"role": "assistant", "content": " word"}, None)
 
 
@@ -99,7 +99,7 @@ def last_events(*, usage: bool, dialect: Dialect = "chat") -> bytes:
             + _named({"type": "message_stop"})
         )
     if dialect == "gemini":
-        return _candidate({"content": {"role": "model"}, "finishReason": "STOP", "index": 0})
+        return _candidate({"content": {"role": "model"}, "finishReason": "STOP", "index": 0}, 200)
     counted = {**_IDENTITY, "object": "chat.completion.chunk", "choices": [], "usage": _USAGE}
     return _event({}, "stop") + (_data(counted) if usage else b"") + DONE
 
@@ -113,8 +113,8 @@ def _named(event: Mapping[str, Any]) -> bytes:
     return b"event: %b\n%b" % (str(event["type"]).encode(), _data(event))
 
 
-def _candidate(candidate: Mapping[str, Any]) -> bytes:
-    counted = {"promptTokenCount": 400, "candidatesTokenCount": 200, "totalTokenCount": 600}
+def _candidate(candidate: Mapping[str, Any], said: int) -> bytes:
+    counted = {"promptTokenCount": 400, "candidatesTokenCount": said, "totalTokenCount": 400 + said}
     answer = {"candidates": [candidate], "usageMetadata": counted, "modelVersion": "bench-upstream"}
     return _data({**answer, "responseId": "bench"})
 
