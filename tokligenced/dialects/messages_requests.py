@@ -182,17 +182,18 @@ def _offer_tools(body: _Body, conversation: Conversation, target: Target, traits
         if choice.mode == "required":
             raise _invalid("tool_choice", "there are no tools")
         return frozenset()
+    # One that must be called is named; of several only they are offered.
+    one = choice.names[0] if choice.mode == "required" and len(choice.names) == 1 else None
     offered = [
         (at, tool)
         for at, tool in enumerate(conversation.tools)
-        if not choice.names or tool.name in choice.names
+        if one or not choice.names or tool.name in choice.names
     ]
     body.tools = [_tool(at, tool, target, traits) for at, tool in offered]
     alone = conversation.parallel_tool_calls is False
     if choice.mode == "none":
         body.tool_choice = _Choice("none")
     elif choice.mode == "required":
-        one = choice.names[0] if len(choice.names) == 1 else None
         body.tool_choice = _Choice("tool" if one else "any", one, alone)
     elif alone or conversation.tool_choice is not None:
         body.tool_choice = _Choice("auto", None, alone)

@@ -129,6 +129,7 @@ class _Builder:
         self._messages: list[Message] = []
         self._instructions: list[TextBlock] = []
         self._waiting: dict[str, str] = {}
+        self._asked_at = 0
         self._ids: set[str] = set()
         self._results = 0
         self._uses_files = False
@@ -144,6 +145,7 @@ class _Builder:
             self._system += self._texts(at, turn.parts)
 
     def layout(self) -> Layout:
+        self._expect_no_result()
         self._place_instructions()
         if not self._messages:
             # Anthropic answers nobody but a user.
@@ -187,11 +189,17 @@ class _Builder:
         if self._messages and self._messages[-1].role == "assistant":
             self._messages[-1].content.extend(blocks)
         else:
+            self._expect_no_result()
             self._messages.append(Message("assistant", blocks))
-            self._waiting = {}
         if calls.keys() & self._waiting.keys():
             raise _invalid(at, "two tool calls have the same id")
-        self._waiting |= calls
+        if calls:
+            self._waiting |= calls
+            self._asked_at = at
+
+    def _expect_no_result(self) -> None:
+        if self._waiting:
+            raise _invalid(self._asked_at, "a tool call is not followed by its result")
 
     def _said(self, at: int, part: Part, calls: dict[str, str]) -> Sequence[Block]:
         """The blocks of an assistant's part; a call's id goes to `calls`, with its id at Anthropic."""

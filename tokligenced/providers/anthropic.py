@@ -78,7 +78,7 @@ def traits(model: str) -> Traits:
         return _OTHER
     major, minor = name["old"] or name["major"], name["old_minor"] or name["minor"]
     if major is None:
-        return _OTHER if name["family"] == "instant" else _NEWEST
+        return _NEWEST
     return _of(name["family"], (int(major), int(minor or 0)))
 
 
