@@ -94,7 +94,6 @@ class _Chunk(Struct, rename="camel"):
 # Without `alt=sse` a stream is one array of chunks.
 _read_chunks = msgspec.json.Decoder(_Chunk | list[_Chunk]).decode
 _read_part = msgspec.json.Decoder(_Part).decode
-_read_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_object = msgspec.json.Decoder(dict[str, Any] | None).decode
 _read_usage = msgspec.json.Decoder(WireUsage | None).decode
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
@@ -132,7 +131,7 @@ class _Choice:
 class Reader:
     """Reads one answer; not shared. Raises `UpstreamFailed` for what is not the dialect.
 
-    `call_id` is for what the upstream leaves without an id, `model` for when it does not tell its own name.
+    `call_id` makes ids for tool calls that came without; `model` is for an upstream that tells none.
     With `single_call` only the first tool call of a choice is told: Gemini can't be asked for one at a time.
     The arguments of tools named in `customs` are the free text that `gemini_requests` asks for.
     """
@@ -193,7 +192,7 @@ class Reader:
             raise ErrorInside(error)
         if not self._began:
             self._began = True
-            out.append(Began(id=chunk.response_id or self._call_id, model=chunk.model_version or self._model))
+            out.append(Began(id=chunk.response_id or "", model=chunk.model_version or self._model))
         for candidate in chunk.candidates or ():
             self._candidate(candidate, out)
         feedback = chunk.prompt_feedback
@@ -250,7 +249,7 @@ class Reader:
             kind = media.kind_of(file.mime_type)
             out.append(Drew(index, Media(kind=kind, media_type=file.mime_type, url=file.file_uri)))
             return
-        elif _read_members(raw).keys() - _ASIDE:
+        elif (_read_object(raw) or {}).keys() - _ASIDE:
             out.append(Carried(index, Foreign(dialect="gemini", block=raw.copy())))
             return
         if part.thought_signature:

@@ -4,6 +4,7 @@ https://ai.google.dev/api/caching#Content
 https://ai.google.dev/gemini-api/docs/thought-signatures
 """
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -103,8 +104,9 @@ class Contents:
         self.contents: list[Content] = []
         self._target = target
         self._traits = traits
-        # The name of each call so far, and how many came before it.
+        # The name of each call so far, and its place among them; some clients use ids again in later turns.
         self._calls: dict[str, tuple[str, int]] = {}
+        self._places = itertools.count()
         self._responses: list[tuple[int, Part]] = []
         self._beside: list[Part | Raw] = []
         for turn in turns:
@@ -115,15 +117,19 @@ class Contents:
             self.contents.insert(0, Content([Part(text=" ")], "user"))
 
     def _add(self, turn: Turn) -> None:
-        if turn.role != "tool":
+        if turn.role == "assistant":
             self._close_responses()
+        said = self._said(turn)
         match turn.role:
             case "system" | "developer":
-                self.system += self._said(turn)
+                self.system += said
             case "assistant":
-                self._append("model", self._said(turn))
-            case "user" | "tool":
-                self._append("user", self._said(turn))
+                self._append("model", said)
+            case "tool":
+                self._beside += said
+            case "user":
+                self._close_responses()
+                self._append("user", said)
 
     def _append(self, role: str, parts: list[Part | Raw]) -> None:
         if not parts:
@@ -192,7 +198,7 @@ class Contents:
         return Part(file_data=FileData(address, kind), thought_signature=signature)
 
     def _call(self, call: ToolCall, signature: str | None) -> Part:
-        self._calls[call.id] = (call.name, len(self._calls))
+        self._calls[call.id] = (call.name, next(self._places))
         if call.kind == "custom":
             args = _encode({"input": call.arguments})
         else:

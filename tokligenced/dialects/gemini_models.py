@@ -4,6 +4,7 @@ https://ai.google.dev/gemini-api/docs/thinking
 https://ai.google.dev/gemini-api/docs/gemini-3
 """
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -38,6 +39,8 @@ _LEVELS: Mapping[str, str] = {
     "xhigh": "high",
     "max": "high",
 }
+# The level for a budget: the first that reaches it.
+_LEVEL_BUDGETS = (("minimal", 0), ("low", 1024), ("medium", 8192), ("high", math.inf))
 
 
 class ThinkingConfig(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -123,7 +126,7 @@ def _level(model: str, generation: tuple[int, int], asked: Reasoning) -> str | N
     elif asked.budget is None:
         return None
     else:
-        level = next((_LEVELS[effort] for effort, most in _BUDGETS.items() if asked.budget <= most), "high")
+        level = next(name for name, most in _LEVEL_BUDGETS if asked.budget <= most)
     if "pro" not in model:
         return level
     if level == "medium" and generation == (3, 0):

@@ -3,8 +3,6 @@
 https://ai.google.dev/api/generate-content#UsageMetadata
 """
 
-from collections.abc import Iterable
-
 from msgspec import Struct
 
 from tokligenced.dialects.openai_usage import ABSURD
@@ -55,6 +53,10 @@ def usage_of(wire: WireUsage) -> Usage | None:
     """
     if wire.silent:
         return None
+    audio_in, image_in = _shares(wire.prompt_tokens_details)
+    audio_tools, image_tools = _shares(wire.tool_use_prompt_tokens_details)
+    audio_kept, image_kept = _shares(wire.cache_tokens_details)
+    made_audio, made_image = _shares(wire.candidates_tokens_details)
     numbers = (
         wire.prompt_token_count or 0,
         wire.tool_use_prompt_token_count or 0,
@@ -62,37 +64,19 @@ def usage_of(wire: WireUsage) -> Usage | None:
         wire.thoughts_token_count or 0,
         wire.cached_content_token_count or 0,
         wire.total_token_count or 0,
-        _of("AUDIO", wire.prompt_tokens_details, wire.tool_use_prompt_tokens_details),
-        _of("IMAGE", wire.prompt_tokens_details, wire.tool_use_prompt_tokens_details),
-        _of("AUDIO", wire.cache_tokens_details),
-        _of("IMAGE", wire.cache_tokens_details),
-        _of("AUDIO", wire.candidates_tokens_details),
-        _of("IMAGE", wire.candidates_tokens_details),
+        *(audio_in, image_in, audio_tools, image_tools, audio_kept, image_kept, made_audio, made_image),
     )
     if min(numbers) < 0 or max(numbers) > ABSURD:
         return None
-    (
-        prompt,
-        tools,
-        said,
-        thoughts,
-        cached,
-        total,
-        audio,
-        image,
-        audio_kept,
-        image_kept,
-        audio_out,
-        image_out,
-    ) = map(int, numbers)
+    prompt, tools, said, thoughts, cached, total = map(int, numbers[:6])
     completion = max(said + thoughts, total - prompt - tools)
     prompt += tools
     # The parts are made disjoint: sound that was cached is counted as cached, and not once more.
     cached = min(cached, prompt)
-    audio = min(max(audio - audio_kept, 0), prompt - cached)
-    image = min(max(image - image_kept, 0), prompt - cached - audio)
-    audio_out = min(audio_out, completion - thoughts)
-    image_out = min(image_out, completion - thoughts - audio_out)
+    audio = min(max(int(audio_in + audio_tools - audio_kept), 0), prompt - cached)
+    image = min(max(int(image_in + image_tools - image_kept), 0), prompt - cached - audio)
+    audio_out = min(int(made_audio), completion - thoughts)
+    image_out = min(int(made_image), completion - thoughts - audio_out)
     return Usage(
         input=prompt - cached - audio - image,
         cached_input=cached,
@@ -105,9 +89,15 @@ def usage_of(wire: WireUsage) -> Usage | None:
     )
 
 
-def _of(modality: str, *details: Iterable[_Share] | None) -> float:
-    """The tokens of one modality; a negative share stands out, whatever it is added to."""
-    counts = [
-        share.token_count or 0 for each in details for share in each or () if share.modality == modality
-    ]
-    return min(0, *counts) or sum(counts) if counts else 0
+def _shares(details: list[_Share] | None) -> tuple[float, float]:
+    """The tokens of sound and of pictures; the smallest of all where one is negative."""
+    audio = image = 0.0
+    for share in details or ():
+        count = share.token_count or 0
+        if count < 0:
+            return count, count
+        if share.modality == "AUDIO":
+            audio += count
+        elif share.modality == "IMAGE":
+            image += count
+    return audio, image
