@@ -32,6 +32,11 @@ format = "json"
 requests_per_minute = 1000
 tokens_per_minute = 10_000_000
 
+[endpoints]
+embeddings = true
+images = true
+rerank = true
+
 [providers.demo]
 type = "demo"
 demo = {{ first_byte = "0s", between_chunks = "0s" }}
@@ -45,6 +50,25 @@ api_key = {{ env = "NOBODYS_KEY" }}
 context_window = 200_000
 max_output_tokens = 8192
 price = {{ input = "3.00", cached_input = "0.30", cache_write = "3.75", output = "15.00" }}
+deployments = [{{ provider = "demo", model = "demo" }}]
+
+[models."text-embedding-3-small"]
+context_window = 8192
+max_output_tokens = 0
+price = {{ input = "0.02", output = "0" }}
+deployments = [{{ provider = "demo", model = "demo" }}]
+
+[models."gpt-image-1"]
+context_window = 32_768
+max_output_tokens = 8192
+output_modalities = ["image"]
+price = {{ input = "5.00", output = "0", image_output = "40.00" }}
+deployments = [{{ provider = "demo", model = "demo" }}]
+
+[models."rerank-v3.5"]
+context_window = 4096
+max_output_tokens = 0
+price = {{ search = "0.002" }}
 deployments = [{{ provider = "demo", model = "demo" }}]
 
 [models."vendor/with-a-slash"]
