@@ -3,8 +3,9 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tokligenced.api import account, catalog, chat, tasks
+from tokligenced.api import account, catalog, conversations, tasks
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
+from tokligenced.dialects import clients
 from tokligenced.dialects.chat import render_error
 from tokligenced.errors import CallError, InvalidRequest
 
@@ -15,7 +16,12 @@ def build(front: Front) -> web.Application:
     """The application; it owns nothing and closes nothing."""
     app = web.Application()
     app[FRONT] = front
-    _add(app, "POST", "/v1/chat/completions", endpoint(front, "chat", chat.completions, booked=True))
+    _add(
+        app,
+        "POST",
+        "/v1/chat/completions",
+        endpoint(front, "chat", conversations.conversation(clients.CHAT), booked=True),
+    )
     _add(app, "POST", "/v1/embeddings", endpoint(front, "embeddings", tasks.embeddings, booked=True))
     _add(app, "POST", "/v1/images/generations", endpoint(front, "images", tasks.images, booked=True))
     for path in ("/v1/rerank", "/v2/rerank"):

@@ -10,7 +10,8 @@ from msgspec import Struct
 from tokligenced.api import ready
 from tokligenced.api.live import LiveStreams, cut_off
 from tokligenced.clock import Clock, IdSource
-from tokligenced.dialects import chat
+from tokligenced.dialects import clients
+from tokligenced.dialects.clients import Client
 from tokligenced.domain import Key, Principal, decimal_usd
 from tokligenced.errors import CallError, InternalError, InvalidRequest, RateLimited
 from tokligenced.gateway.auth import Authenticator
@@ -47,8 +48,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[Front, web.Request, Principal, Trail], Awaitable[web.StreamResponse]]
 
 
-def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handler:
-    """Wrap an endpoint: `booked` ones leave an outcome for every call whose key proved somebody."""
+def endpoint(
+    front: Front, name: str, serve: Endpoint, *, booked: bool, client: Client = clients.CHAT
+) -> Handler:
+    """Wrap an endpoint: `booked` ones leave an outcome for every call whose key proved somebody.
+
+    Errors are told in the dialect of `client`.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         trail = Trail(
@@ -60,7 +66,8 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
         front.live.started(request)
         try:
             trail.principal = principal = front.authenticator.authenticate(
-                request.headers.get("Authorization")
+                request.headers.get("Authorization"),
+                request.headers.get("x-api-key") if client.takes_api_key else None,
             )
             return await serve(front, request, principal, trail)
         except (Exception, asyncio.CancelledError) as error:
@@ -69,7 +76,7 @@ def endpoint(front: Front, name: str, serve: Endpoint, *, booked: bool) -> Handl
             if request.writer.output_size:
                 # An answer is under way already, and a second one must not get into it.
                 raise ConnectionResetError("the answer broke off") from error
-            return refusal(front, trail, reason)
+            return refusal(front, trail, reason, client)
         finally:
             front.live.ended(request)
             if booked and trail.principal is not None and not trail.settled:
@@ -111,14 +118,15 @@ def whole_answer(
     return ready.whole(request, body, headers)
 
 
-def refusal(front: Front, trail: Trail, error: CallError) -> web.Response:
+def refusal(front: Front, trail: Trail, error: CallError, client: Client) -> web.Response:
     """The answer that an error makes, in the client's dialect."""
     headers = answer_headers(front, trail, JSON)
     if isinstance(error, RateLimited) and trail.principal is not None:
         headers |= front.limiter.headers(trail.principal, error)
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    response = web.Response(status=error.status, body=chat.render_error(error), headers=headers)
+    body = client.render_error(error, trail.id)
+    response = web.Response(status=error.status, body=body, headers=headers)
     if error.status in (408, 413):
         # The rest of the body is still on its way, and nobody will read it.
         response.force_close()

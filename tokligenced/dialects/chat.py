@@ -117,7 +117,7 @@ def request_for(
     return json_body.changed(call.body, call.members, wanted) if wanted else call.body
 
 
-def render_error(error: CallError) -> bytes:
+def render_error(error: CallError, request_id: str = "") -> bytes:  # noqa: ARG001 - it stands in a header
     """The body of an error answer."""
     return msgspec.json.encode(
         {

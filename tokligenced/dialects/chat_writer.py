@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tokligenced.dialects import chat_extensions, openai_usage
+from tokligenced.dialects import chat, chat_extensions, openai_usage
 from tokligenced.dialects.conversation import (
     Began,
     CallBegan,
@@ -30,6 +30,7 @@ from tokligenced.dialects.conversation import (
     Thought,
 )
 from tokligenced.domain import Call, Usage
+from tokligenced.errors import CallError
 
 _encode = msgspec.json.Encoder().encode
 _SAID = b'"delta":{"content":'
@@ -74,6 +75,10 @@ class Writer:
         if self._call.include_usage and self._usage is not None:
             out.append(self._data({"choices": [], "usage": openai_usage.wire_of(self._usage)}))
         return b"".join([*out, b"data: [DONE]\n\n"])
+
+    def fail(self, error: CallError) -> bytes:
+        """What ends a stream that broke off."""
+        return chat.render_error_event(error)
 
     def whole(self, events: Iterable[Event]) -> bytes:
         """The body of an answer that is not streamed."""

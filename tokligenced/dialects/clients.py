@@ -1,21 +1,44 @@
-"""The dialects in which clients hold conversations: how each reads a request and writes an answer."""
+"""The dialects in which clients hold conversations: how each asks, is answered, and is told of errors."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
-from tokligenced.dialects import chat_requests, chat_writer
+from tokligenced.dialects import chat, chat_requests, chat_writer, sse
 from tokligenced.dialects.conversation import AnswerWriter, Conversation
 from tokligenced.domain import Call, Dialect
+from tokligenced.errors import CallError
 
 
-class Client(Struct, frozen=True):
-    """A client's dialect: `read` a request, and make the `writer` of its answer for an upstream's model."""
+class Parse(Protocol):
+    """Reads a request's body as far as the gateway itself needs it; raises `InvalidRequest`."""
 
+    def __call__(self, body: bytes, *, call_id: str, at: int) -> Call:
+        """The call; `at` is in Unix milliseconds."""
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """A client's dialect.
+
+    `read` gives the conversation that a call holds, `writer` what writes its answer for an upstream's model.
+    `render_error` makes the body of an error for a request's id; `keep_alive` is what a silent stream sends.
+    `takes_api_key` says that the key may stand in `x-api-key`.
+    """
+
+    parse: Parse
     read: Callable[[Call], Conversation]
     writer: Callable[[Call, str], AnswerWriter]
+    render_error: Callable[[CallError, str], bytes]
+    keep_alive: bytes
+    takes_api_key: bool = False
 
 
-CLIENTS: Mapping[Dialect, Client] = {
-    "chat": Client(chat_requests.read, chat_writer.Writer),
-}
+CHAT = Client(
+    parse=chat.parse,
+    read=chat_requests.read,
+    writer=chat_writer.Writer,
+    render_error=chat.render_error,
+    keep_alive=sse.KEEP_ALIVE,
+)
+CLIENTS: Mapping[Dialect, Client] = {"chat": CHAT}

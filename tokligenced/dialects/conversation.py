@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Raw, Struct
 
 from tokligenced.domain import Dialect, Usage
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import CallError, InvalidRequest
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 MediaKind = Literal["image", "audio", "video", "document"]
@@ -343,6 +343,9 @@ class AnswerWriter(Protocol):
 
     def end(self) -> bytes:
         """What ends a complete stream."""
+
+    def fail(self, error: CallError) -> bytes:
+        """What ends a stream that broke off; nothing may follow."""
 
     def whole(self, events: Iterable[Event]) -> bytes:
         """The body of an answer that is not streamed."""

@@ -114,6 +114,7 @@ class Passage:
         self._response: UpstreamResponse | None = None
         self._model: Model | None = None
         self._drains = False
+        self._void = False
         self.body = b""
         self.content_type = ""
 
@@ -229,6 +230,11 @@ class Passage:
             if out:
                 yield out
 
+    def failure(self, error: CallError) -> bytes:
+        """What tells the client that its stream broke off."""
+        assert self._exchange is not None  # noqa: S101 - as in `chunks`
+        return self._exchange.fail(error)
+
     def note_progress(self) -> None:
         """Have the file know what the call would be charged if the process died now."""
         if self._hold is not None:
@@ -236,7 +242,7 @@ class Passage:
 
     def _usage(self) -> Usage:
         exchange = self._exchange
-        if exchange is None:
+        if exchange is None or self._void:
             return _NOTHING
         told = exchange.usage
         if told is None or told.estimated or self._beyond_window(told):
@@ -281,8 +287,7 @@ class Passage:
         if isinstance(error, CallError) and self._exchange is not None:
             if isinstance(error, UpstreamFailed):
                 relay.alert(trail.provider or "", error)
-            if not self._exchange.delivered:
-                self._exchange = None  # it failed before any output, and costs nothing
+            self._void = not self._exchange.delivered  # it failed before any output, and costs nothing
         self._doubt_usage()
         trail.usage = self._usage()
         trail.cost_nano = self._cost(trail.usage)

@@ -60,6 +60,9 @@ class Exchange(Protocol):
     def finish(self) -> bytes:
         """The upstream's answer is over; give what is left, or raise if it ended too early."""
 
+    def fail(self, error: CallError) -> bytes:
+        """What tells the client of a stream that it broke off, in the client's dialect."""
+
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""
 

@@ -166,6 +166,10 @@ class ChatExchange:
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
 
+    def fail(self, error: CallError) -> bytes:
+        """What tells the client of a stream that it broke off."""
+        return chat.render_error_event(error)
+
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""
         return rejection(status, headers, chat_answers.read_error(body), self._settings)

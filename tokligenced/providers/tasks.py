@@ -1,6 +1,7 @@
 """An attempt at an endpoint that answers in one piece: embeddings, images, reranking."""
 
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects.tasks import Answer
@@ -52,6 +53,10 @@ class Task:
         self.disbelieved = answer.disbelieved
         self.delivered = self.told_at = answer.delivered
         return answer.body
+
+    def fail(self, error: CallError) -> NoReturn:
+        """There is no stream that could break off."""
+        raise error
 
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""

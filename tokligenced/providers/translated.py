@@ -80,6 +80,10 @@ class Translated:
         self._note(events)
         return out + self._writer.stream(events) + self._writer.end()
 
+    def fail(self, error: CallError) -> bytes:
+        """What tells the client of a stream that it broke off."""
+        return self._writer.fail(error)
+
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""
         return rejection(status, headers, self._read_error(body), self._settings)

@@ -1,0 +1,67 @@
+"""Conversations, streamed or not: one way through the gateway for every dialect that clients speak."""
+
+import asyncio
+
+from aiohttp import HttpVersion11, web
+
+from tokligenced.api.front import Endpoint, Front, answer_headers, read_body, reason_for, whole_answer
+from tokligenced.api.live import LiveStream
+from tokligenced.dialects.clients import Client
+from tokligenced.domain import Principal
+from tokligenced.gateway.relay import Passage
+from tokligenced.gateway.trail import Trail
+
+
+def conversation(client: Client) -> Endpoint:
+    """The endpoint for conversations in a client's dialect."""
+
+    async def serve(
+        front: Front, request: web.Request, principal: Principal, trail: Trail
+    ) -> web.StreamResponse:
+        body = await read_body(front, request, principal.key)
+        call = client.parse(body, call_id=trail.id, at=trail.started_at)
+        trail.model = call.model
+        trail.stream = call.stream
+        passage = front.relay.open(call, principal, trail)
+        if call.stream:
+            return await _stream(front, request, trail, client, passage)
+        async with passage:
+            pass
+        return whole_answer(front, request, trail, passage.body, passage.content_type)
+
+    return serve
+
+
+async def _stream(
+    front: Front, request: web.Request, trail: Trail, client: Client, passage: Passage
+) -> web.StreamResponse:
+    stream: LiveStream | None = None
+    try:
+        async with passage:
+            response = web.StreamResponse(headers=_stream_headers(front, trail, passage))
+            if request.version < HttpVersion11:
+                # Without chunks only the connection's end can tell where the stream ends.
+                response.force_close()
+            await response.prepare(request)
+            stream = front.live.open(request, response, client.keep_alive)
+            if passage.body:
+                await stream.write(passage.body)
+            async for chunk in passage.chunks():
+                await stream.write(chunk)
+            await stream.finish()
+    except (Exception, asyncio.CancelledError) as error:
+        if stream is None or stream.ended:
+            raise
+        response.force_close()
+        await stream.finish(passage.failure(reason_for(trail, error)))
+    finally:
+        if stream is not None:
+            front.live.close(stream)
+    return response
+
+
+def _stream_headers(front: Front, trail: Trail, passage: Passage) -> dict[str, str]:
+    headers = answer_headers(front, trail, passage.content_type)
+    headers["Cache-Control"] = "no-cache"
+    headers["X-Accel-Buffering"] = "no"
+    return headers
