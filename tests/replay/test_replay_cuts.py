@@ -1,13 +1,16 @@
-"""Recorded answers through an exchange, cut: where the network cuts an answer must make no difference."""
+"""Recorded answers through an exchange, cut and damaged: neither is ever taken for what it is not."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from copy import deepcopy
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests.replay import folding, messages
-from tests.replay.recordings import Recording, good
+from tests.replay.recordings import Recording, as_events, good
 from tests.replay.stage import question
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import chat
@@ -19,6 +22,7 @@ from tokligenced.providers.base import Exchange
 # So many bytes are fed for each recording: small ones are cut at every place, large ones at some.
 _BYTES_FED = 1_500_000
 _FEWEST = 24
+_DAMAGES = 100
 
 ANSWERS = [pytest.param(each, id=each.id) for each in good()]
 STREAMS = [pytest.param(each, id=each.id) for each in good() if each.streamed]
@@ -86,6 +90,42 @@ def test_half_an_answer_is_never_a_whole_one(recording: Recording) -> None:
         except UpstreamFailed:
             continue
         assert said(got, recording) == complete, place
+
+
+# What may stand in the place of a value, or of nothing.
+_ODD = [None, True, -1, 1e300, 10**30, "", "x", [], {}, [None], [[]], {"type": "x"}]
+
+
+@pytest.mark.parametrize("recording", ANSWERS)
+def test_a_damaged_answer_fails_in_one_way_only(recording: Recording) -> None:
+    """With any value or byte replaced it is an answer still or `UpstreamFailed`, and never anything else."""
+    exchanges = iter(attempts(recording))
+    for seed in range(_DAMAGES):
+        chance = Random(f"{recording.id} {seed}")
+        damaged = other_value(recording, chance) if seed % 2 else other_bytes(recording.body, chance)
+        with suppress(UpstreamFailed):
+            outcome(next(exchanges), [damaged])
+
+
+def other_bytes(body: bytes, chance: Random) -> bytes:
+    """The body with a few bytes of it gone, doubled or replaced."""
+    start = chance.randrange(len(body))
+    end = start + chance.randrange(12)
+    middle = chance.choice([b"", body[start:end] * 2, chance.randbytes(end - start)])
+    return body[:start] + middle + body[end:]
+
+
+def other_value(recording: Recording, chance: Random) -> bytes:
+    """The body with an odd value in the place of one of its values."""
+    data = deepcopy(recording.data)
+    place: Any = chance.choice(data)
+    while True:
+        name = chance.choice([*place] if isinstance(place, dict) else range(len(place)))
+        if not isinstance(place[name], dict | list) or not place[name] or chance.random() < 0.3:
+            break
+        place = place[name]
+    place[name] = chance.choice(_ODD)
+    return as_events(data) if recording.streamed else msgspec.json.encode(data[0])
 
 
 def said(body: bytes, recording: Recording) -> tuple[messages.Choice, ...]:
