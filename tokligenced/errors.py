@@ -68,11 +68,13 @@ class CallError(TokligencedError):
     """A refusal of one call, as the contract's table of errors has it.
 
     `status` and `type` come from the subclass unless given; `code` is one of the contract's codes;
-    `param` names the request's field at fault; `retry_after` is in seconds, 1 to 60.
+    `param` names the request's field at fault; `retry_after` is in seconds, 1 to 60. `body` is the upstream's
+    own account of it, where client and upstream speak the same dialect and it is to stay as it is.
     """
 
     status = 500
     type = "api_error"
+    body: bytes | None = None
 
     def __init__(
         self,

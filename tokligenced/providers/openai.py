@@ -1,7 +1,7 @@
 """OpenAI, and every vendor and local server that speaks its dialect."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from tokligenced.config import ProviderSettings
@@ -18,11 +18,9 @@ from tokligenced.dialects import (
 )
 from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.tasks import Answer, renamed
-from tokligenced.dialects.wire_error import ErrorInside
-from tokligenced.domain import Call, Deployment, Model, Usage
-from tokligenced.errors import CallError
+from tokligenced.domain import Call, Deployment, Model
 from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
-from tokligenced.providers.rejections import error_inside, rejection
+from tokligenced.providers.passing import Passed
 from tokligenced.providers.tasks import Task
 from tokligenced.providers.translated import Translated
 
@@ -46,9 +44,22 @@ class OpenAI(Remote):
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """An exchange for a conversation, in whichever dialect the client holds it."""
-        if call.dialect == "chat":
-            return ChatExchange(self._ask(call, deployment.model), call, deployment.model, self.settings)
-        return self._translate(call, model, deployment)
+        if call.dialect != "chat":
+            return self._translate(call, model, deployment)
+        name = deployment.model
+        watch = chat_answers.Watch(
+            Mender(call_id=call.id, created=call.at // 1000, model=name),
+            stream=call.stream,
+            choices=call.choices,
+            hide_usage=call.stream and not call.include_usage,
+        )
+        return Passed(
+            self._ask(call, name),
+            self.settings,
+            watch,
+            read_error=chat_answers.read_error,
+            render_failure=chat.render_error_event,
+        )
 
     def _translate(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         client = clients.CLIENTS[call.dialect]
@@ -116,60 +127,3 @@ class OpenAI(Remote):
     def _task(self, path: str, model: str, body: bytes, read: Callable[[bytes], Answer]) -> Exchange:
         request = self.request(path, model, body)
         return Task(request, self.settings, read=read, read_error=detail_error.read_error)
-
-
-class ChatExchange:
-    """One attempt at an upstream that speaks the client's own dialect: bytes pass, a watch looks on."""
-
-    def __init__(self, request: UpstreamRequest, call: Call, model: str, settings: ProviderSettings) -> None:
-        self.request = request
-        self.content_type: str | None = None
-        self._settings = settings
-        self._watch = chat_answers.Watch(
-            Mender(call_id=call.id, created=call.at // 1000, model=model),
-            stream=call.stream,
-            choices=call.choices,
-            hide_usage=call.stream and not call.include_usage,
-        )
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the upstream said it counted."""
-        return self._watch.usage
-
-    @property
-    def told_at(self) -> int:
-        """How much was delivered when the upstream last told its usage."""
-        return self._watch.told_at
-
-    @property
-    def disbelieved(self) -> bool:
-        """Whether the upstream told a usage that can't be."""
-        return self._watch.disbelieved
-
-    @property
-    def delivered(self) -> int:
-        """UTF-8 bytes of generated output that passed so far."""
-        return self._watch.delivered
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take what the upstream sent, give what the client gets."""
-        try:
-            return self._watch.feed(chunk)
-        except ErrorInside as inside:
-            raise error_inside(inside.error, self._settings) from None
-
-    def finish(self) -> bytes:
-        """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
-        try:
-            return self._watch.finish()
-        except ErrorInside as inside:
-            raise error_inside(inside.error, self._settings) from None
-
-    def fail(self, error: CallError) -> bytes:
-        """What tells the client of a stream that it broke off."""
-        return chat.render_error_event(error)
-
-    def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
-        """What an answer that is not a success means."""
-        return rejection(status, headers, chat_answers.read_error(body), self._settings)

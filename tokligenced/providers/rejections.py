@@ -46,11 +46,16 @@ _TOO_LONG_PROSE = re.compile(
 )
 
 
+def without_secrets(text: str, settings: ProviderSettings) -> str:
+    """What an upstream said, with stars for anything that may be a credential."""
+    if settings.api_key:
+        text = text.replace(settings.api_key.reveal(), "***")
+    return _SECRET.sub("***", text)
+
+
 def cleaned(message: str, settings: ProviderSettings) -> str:
     """The upstream's message, shortened, without anything that may be a credential."""
-    if settings.api_key:
-        message = message.replace(settings.api_key.reveal(), "***")
-    return _SECRET.sub("***", message)[:_LONGEST_MESSAGE]
+    return without_secrets(message, settings)[:_LONGEST_MESSAGE]
 
 
 def retry_after(headers: Mapping[str, str], error: WireError = NOTHING_SAID) -> int:
