@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Struct
 
 from tokligenced.dialects.wire_error import not_the_dialect
 from tokligenced.errors import UpstreamFailed
@@ -33,7 +33,6 @@ class PartialArg(Struct, rename="camel"):
     string_value: str | None = None
     number_value: int | float | None = None
     bool_value: bool | None = None
-    null_value: Raw | UnsetType = UNSET
     will_continue: bool | None = None
 
     @property
