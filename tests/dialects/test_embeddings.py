@@ -173,6 +173,14 @@ def test_numbers_that_json_has_not_are_a_failed_attempt(encoding: str, number: b
         embeddings.read_answer(data, call_of(encoding_format=encoding), "m")
 
 
+def test_slashes_may_be_escaped() -> None:
+    """JSON lets an encoder write a slash in two ways, and base64 has slashes."""
+    vector = [struct.unpack("<f", b"\xff\xff\xff\x3f")[0]]
+    assert "/" in packed(vector)
+    data = answer_of(packed(vector)).replace(b"/", b"\\/")
+    assert vectors_in(embeddings.read_answer(data, call_of(), "m").body) == [vector]
+
+
 def test_a_number_beyond_32_bits_makes_no_base64() -> None:
     """What no 32-bit float can hold is a failed attempt, not a crash."""
     with pytest.raises(UpstreamFailed):

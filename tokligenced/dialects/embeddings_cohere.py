@@ -55,7 +55,7 @@ class _Meta(Struct):
 
 
 class _Embedded(Struct):
-    embeddings: _ByType
+    embeddings: _ByType | list[Raw]  # a list where only version 1 is spoken
     meta: Any = None
 
 
@@ -68,7 +68,8 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
         answer = _read_embedded.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise not_the_dialect("a list of embeddings") from None
-    vectors = embeddings.encoded(answer.embeddings.floats, call)
+    found = answer.embeddings if isinstance(answer.embeddings, list) else answer.embeddings.floats
+    vectors = embeddings.encoded(found, call)
     try:
         meta = msgspec.convert(answer.meta, _Meta | None)
     except msgspec.ValidationError:

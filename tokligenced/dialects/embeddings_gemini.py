@@ -49,6 +49,7 @@ class _Counted(Struct):
 
 class _Embedded(Struct, rename="camel"):
     embeddings: list[_Vector] | None = None
+    embedding: _Vector | None = None  # of `:embedContent`, by which some stand-ins answer for one text
     usage_metadata: Any = None
     error: Any = None
 
@@ -67,7 +68,8 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
         raise not_the_dialect("a list of embeddings") from None
     if answer.error is not None:
         raise ErrorInside(read_error(data))
-    vectors = embeddings.encoded([each.values for each in answer.embeddings or ()], call)
+    found = [answer.embedding] if answer.embedding else answer.embeddings or ()
+    vectors = embeddings.encoded([each.values for each in found], call)
     try:
         counted = msgspec.convert(answer.usage_metadata, _Counted | None)
     except msgspec.ValidationError:
