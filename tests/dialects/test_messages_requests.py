@@ -458,6 +458,31 @@ def test_effort_in_each_generation_s_own_words(
 
 
 @pytest.mark.parametrize(
+    ("model", "thinking"),
+    [
+        ("claude-sonnet-4-5", {"type": "enabled", "budget_tokens": 8192}),
+        ("claude-opus-4-7", {"type": "adaptive", "display": "summarized"}),
+    ],
+)
+def test_a_wish_to_think_without_a_measure_is_one(model: str, thinking: dict[str, Any]) -> None:
+    """Who wants reasoning and does not say how much gets some."""
+    body = sent(talk(reasoning=Reasoning()), model)
+    assert body["thinking"] == thinking
+    assert "output_config" not in body
+
+
+@pytest.mark.parametrize(("model", "legal"), [("claude-opus-4-7", False), ("claude-opus-4-8", True)])
+def test_some_models_think_before_a_forced_call(model: str, legal: bool) -> None:
+    """Newer models take both; where that is not known to fail, the upstream decides."""
+    asked = talk(tools=(WEATHER,), tool_choice=ToolChoice(mode="required"), reasoning=Reasoning(effort="low"))
+    if legal:
+        assert sent(asked, model)["tool_choice"] == {"type": "any"}
+    else:
+        with pytest.raises(InvalidRequest):
+            write(asked, model)
+
+
+@pytest.mark.parametrize(
     ("asked", "expected"), [(1025, 1024), (1024, None), (4096, 2048), (100_000, 2048), (1, None)]
 )
 def test_an_effort_leaves_room_for_the_answer(asked: int, expected: int | None) -> None:

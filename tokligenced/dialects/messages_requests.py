@@ -27,6 +27,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     - `sampling`: temperature and top_p `both`, only `one` of them, or none, nor top_k
     - `structured`: JSON of a given schema, and strict tools
     - `system_turns`: instructions in the midst of a conversation
+    - `forced_thinking`: to think before it calls a tool that it must call
     """
 
     thinking: Literal["none", "budget", "either", "adaptive"] = "none"
@@ -35,6 +36,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     sampling: Literal["both", "one", "none"] = "both"
     structured: bool = False
     system_turns: bool = False
+    forced_thinking: bool = False
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ def write(conversation: Conversation, target: Target, traits: Traits) -> Request
     )
     custom = _offer_tools(body, conversation, target, traits)
     _think(body, conversation, layout, traits)
-    if body.thinking is not None and traits.off == "unsaid" and _forced(conversation.tool_choice):
+    if _thinks(body) and not traits.forced_thinking and _forced(conversation.tool_choice):
         raise target.cannot("tool_choice", "a tool can't be forced while the model shall reason")
     format_tool = None
     if conversation.output_format is not None:
@@ -240,16 +242,20 @@ def _think(body: _Body, conversation: Conversation, layout: Layout, traits: Trai
         return
     if effort is not None and effort not in _EFFORTS:
         raise _invalid("reasoning_effort", f"'{effort}' is not an effort")
-    if effort is None and budget is None:
-        return
-    if traits.efforts and (effort is not None or traits.thinking == "adaptive"):
-        body.output_config = _OutputConfig(effort=_known_effort(effort or _effort_of(budget), traits))
+    if effort is None and traits.thinking == "adaptive" and budget is not None:
+        effort = _effort_of(budget)
+    if effort is not None and traits.efforts:
+        body.output_config = _OutputConfig(effort=_known_effort(effort, traits))
     if traits.thinking == "adaptive" or (traits.thinking == "either" and budget is None):
         # Newer models keep their thoughts to themselves unless asked.
         body.thinking = _Thinking("adaptive", display="summarized")
     elif not layout.lost_its_thinking:
         tokens = _budget(effort, budget, body.max_tokens)
         body.thinking = _Thinking("enabled", tokens) if tokens else None
+
+
+def _thinks(body: _Body) -> bool:
+    return body.thinking is not None and body.thinking.type in {"enabled", "adaptive"}
 
 
 def _think_not(body: _Body, traits: Traits) -> None:
@@ -269,8 +275,8 @@ def _known_effort(effort: str, traits: Traits) -> str:
     )
 
 
-def _effort_of(budget: int | None) -> str:
-    return next((effort for effort, tokens in _BUDGETS.items() if tokens >= (budget or 0)), "max")
+def _effort_of(budget: int) -> str:
+    return next((effort for effort, tokens in _BUDGETS.items() if tokens >= budget), "max")
 
 
 def _budget(effort: str | None, budget: int | None, max_tokens: int) -> int | None:
@@ -298,7 +304,7 @@ def _format(body: _Body, wanted: OutputFormat, layout: Layout, target: Target, t
         return None
     if body.tool_choice is not None and body.tool_choice.type in {"any", "tool"}:
         return None  # a tool is called now, and the answer comes another time
-    if body.thinking is not None and traits.off == "unsaid":
+    if _thinks(body) and not traits.forced_thinking:
         raise target.cannot(
             "response_format", "this JSON schema is not supported while the model shall reason"
         )
@@ -326,7 +332,7 @@ def _sample(body: _Body, conversation: Conversation, traits: Traits) -> None:
     temperature, top_p, top_k = conversation.temperature, conversation.top_p, conversation.top_k
     if temperature is not None:
         temperature = min(temperature, 1.0)
-    if body.thinking is not None and body.thinking.type in {"enabled", "adaptive"}:
+    if _thinks(body):
         # https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility
         temperature = temperature if temperature == 1 else None
         top_p = top_p if top_p is not None and top_p >= 0.95 else None

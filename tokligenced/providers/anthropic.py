@@ -6,6 +6,8 @@ https://platform.claude.com/docs/en/api/overview
 import re
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import clients, messages_answers, messages_requests
 from tokligenced.dialects.messages_requests import Traits
@@ -64,7 +66,14 @@ _ALL = (*_TO_HIGH, "xhigh", "max")
 # Another vendor's model: what the dialect has had from the beginning of thinking.
 _OTHER = Traits(thinking="budget")
 _NEWEST = Traits(
-    thinking="adaptive", off="low_effort", efforts=_ALL, sampling="none", structured=True, system_turns=True
+    thinking="adaptive",
+    off="low_effort",
+    efforts=_ALL,
+    sampling="none",
+    structured=True,
+    system_turns=True,
+    # Some refuse to be forced at all, and say so themselves.
+    forced_thinking=True,
 )
 
 
@@ -96,32 +105,14 @@ def _of(family: str, version: tuple[int, int]) -> Traits:
     if version < (4, 7):
         return Traits(thinking="either", efforts=(*_TO_HIGH, "max"), sampling="one", structured=True)
     if version < (5, 0):
-        return Traits(
-            thinking="adaptive",
-            efforts=_ALL,
-            sampling="none",
-            structured=True,
-            system_turns=version >= (4, 8),
-        )
+        latest = version >= (4, 8)
+        return structs.replace(_NEWEST, off="unsaid", system_turns=latest, forced_thinking=latest)
     return _LATER.get((family, version), _NEWEST)
 
 
 _LATER: Mapping[tuple[str, tuple[int, int]], Traits] = {
-    ("opus", (5, 0)): Traits(
-        thinking="adaptive", off="disabled", efforts=_ALL, sampling="none", structured=True, system_turns=True
-    ),
-    ("sonnet", (5, 0)): Traits(
-        thinking="adaptive", off="disabled", efforts=_ALL, sampling="none", structured=True
-    ),
-    ("sonnet", (5, 5)): Traits(
-        thinking="adaptive",
-        off="between_tools",
-        efforts=_ALL,
-        sampling="none",
-        structured=True,
-        system_turns=True,
-    ),
-    ("haiku", (5, 5)): Traits(
-        thinking="adaptive", off="disabled", efforts=_ALL, sampling="none", structured=True, system_turns=True
-    ),
+    ("opus", (5, 0)): structs.replace(_NEWEST, off="disabled"),
+    ("sonnet", (5, 0)): structs.replace(_NEWEST, off="disabled", system_turns=False),
+    ("sonnet", (5, 5)): structs.replace(_NEWEST, off="between_tools"),
+    ("haiku", (5, 5)): structs.replace(_NEWEST, off="disabled"),
 }
