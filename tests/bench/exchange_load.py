@@ -109,7 +109,7 @@ def argument_pieces(dialect: wire.Dialect, size: int) -> list[bytes]:
             {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"functionCall": each}]}}]}
             for each in calls
         ]
-        pieces = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
+        pieces = [b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n" for chunk in chunks]
         return [*pieces, wire.last_events(usage=True, dialect=dialect)]
     block = {"type": "tool_use", "id": "toolu_1", "name": "say", "input": {}}
     first, last = wire.first_events(dialect), wire.last_events(usage=True, dialect=dialect)

@@ -116,7 +116,8 @@ def _named(event: Mapping[str, Any]) -> bytes:
 def _candidate(candidate: Mapping[str, Any], said: int) -> bytes:
     counted = {"promptTokenCount": 400, "candidatesTokenCount": said, "totalTokenCount": 400 + said}
     answer = {"candidates": [candidate], "usageMetadata": counted, "modelVersion": "bench-upstream"}
-    return _data({**answer, "responseId": "bench"})
+    # Google ends its lines as HTTP does.
+    return b"data: " + _encode({**answer, "responseId": "bench"}) + b"\r\n\r\n"
 
 
 def _data(value: object) -> bytes:
