@@ -5,6 +5,7 @@ token or unit, points in time integer Unix milliseconds (`_at`), durations float
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from msgspec import Struct, field
@@ -191,7 +192,9 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `body` is what the client sent; `members` gives for each top-level member of that JSON object
     where its value begins and ends, so that one value can be exchanged and the rest stays as it was.
-    `id` and `at` (Unix milliseconds) are its own, for answers whose upstream gives none.
+    `id` and `at` (Unix milliseconds) are its own, for answers whose upstream gives none. `headers` and `query`
+    are what of the request's head belongs to its dialect, for an upstream that speaks it too. A `counting` call
+    asks only how many tokens it has, and costs nothing.
     `max_output_tokens` is the client's own limit, None where it set none; then `imposed_output_tokens` may
     be what its payer can afford, to be sent upstream. `text_bytes` is the body without its data URIs;
     `images` and `files` are counted because their tokens have little to do with bytes; `audio`, `draws`
@@ -208,6 +211,9 @@ class Call(Struct, frozen=True, kw_only=True):
     body: bytes
     id: str = ""
     at: int = 0
+    headers: Mapping[str, str] = MappingProxyType({})
+    query: str = ""
+    counting: bool = False
     members: Mapping[str, tuple[int, int]]
     stream: bool = False
     include_usage: bool = False

@@ -143,9 +143,9 @@ class Passage:
         """Everything that may refuse the call, and the hold; nothing is sent before this is done."""
         relay, principal, call = self._relay, self._principal, self._call
         limiter = relay.limiter
-        admission = limiter.admit(principal, expected_tokens(call, model))
+        admission = limiter.admit(principal, 0 if call.counting else expected_tokens(call, model))
         self._admission = admission
-        price = price_at(model, self._trail.started_at)
+        price = None if call.counting else price_at(model, self._trail.started_at)
         if price is None:
             relay.ledger.note(*limiter.writes(admission))
             return

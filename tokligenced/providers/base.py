@@ -68,9 +68,13 @@ class Exchange(Protocol):
 
 
 class Provider(Protocol):
-    """An account at an upstream, ready to make exchanges."""
+    """An account at an upstream, ready to make exchanges.
+
+    `counts_tokens` says whether it can be asked how many tokens a call has.
+    """
 
     settings: ProviderSettings
+    counts_tokens: bool
 
     def exchange(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """A fresh exchange; raises `InvalidRequest` when this provider can't serve what is asked."""
@@ -81,6 +85,8 @@ class Remote:
 
     A subclass says where its paths and headers differ, and makes the exchanges of the endpoints it serves.
     """
+
+    counts_tokens = False
 
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
@@ -120,6 +126,8 @@ class Remote:
 
     def exchange(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """A fresh exchange; raises `InvalidRequest` when this provider can't serve what is asked."""
+        if call.counting:
+            return self.count(call, model, deployment)
         match call.dialect:
             case "embeddings":
                 return self.embed(call, model, deployment)
@@ -134,6 +142,10 @@ class Remote:
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for a conversation, in whichever dialect the client holds it."""
+        return self.unserved(call)
+
+    def count(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange that counts a conversation's tokens."""
         return self.unserved(call)
 
     def embed(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002

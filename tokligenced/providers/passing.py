@@ -14,10 +14,21 @@ from tokligenced.providers.rejections import error_inside, rejection, without_se
 class Tap(Protocol):
     """Looks at an answer that passes through; its members are as an exchange's."""
 
-    usage: Usage | None
-    told_at: int
-    delivered: int
-    disbelieved: bool
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream counted."""
+
+    @property
+    def told_at(self) -> int:
+        """How much was delivered when it last told that."""
+
+    @property
+    def delivered(self) -> int:
+        """UTF-8 bytes of generated output that passed so far."""
+
+    @property
+    def disbelieved(self) -> bool:
+        """Whether it told a usage that can't be."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the answer, give those that go on. Raises `UpstreamFailed`, `ErrorInside`."""

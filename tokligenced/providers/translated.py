@@ -1,30 +1,16 @@
 """An attempt at an upstream that speaks another dialect than the client: its answer goes through the hub."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import sse
-from tokligenced.dialects.conversation import (
-    AnswerReader,
-    AnswerWriter,
-    CallBegan,
-    CallGrew,
-    Carried,
-    Counted,
-    Drew,
-    Event,
-    Refused,
-    Said,
-    Thought,
-)
+from tokligenced.dialects.conversation import AnswerReader, AnswerWriter, Event
 from tokligenced.dialects.wire_error import ErrorInside, WireError
 from tokligenced.domain import Usage
 from tokligenced.errors import CallError
 from tokligenced.providers.base import UpstreamRequest
+from tokligenced.providers.metering import Meter
 from tokligenced.providers.rejections import error_inside, rejection
-
-# Pictures and sounds take many more bytes for a token than text does.
-_BASE64_PER_BYTE = 300
 
 
 class Translated:
@@ -42,15 +28,28 @@ class Translated:
     ) -> None:
         self.request = request
         self.content_type: str | None = "text/event-stream; charset=utf-8" if stream else "application/json"
-        self.usage: Usage | None = None
-        self.told_at = 0
-        self.delivered = 0
+        self._meter = Meter()
         self._settings = settings
         self._reader = reader
         self._writer = writer
         self._read_error = read_error
         self._splitter = sse.Splitter() if stream else None
         self._whole: list[bytes] = []
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream said it counted."""
+        return self._meter.usage
+
+    @property
+    def told_at(self) -> int:
+        """How much was delivered when the upstream last told its usage."""
+        return self._meter.told_at
+
+    @property
+    def delivered(self) -> int:
+        """UTF-8 bytes of generated output that passed so far."""
+        return self._meter.delivered
 
     @property
     def disbelieved(self) -> bool:
@@ -70,14 +69,14 @@ class Translated:
         try:
             if self._splitter is None:
                 events = self._reader.whole(b"".join(self._whole))
-                self._note(events)
+                self._meter.note(events)
                 return self._writer.whole(events)
             # Providers' last event comes without its closing empty line at times.
             out = self._pass(rest + b"\n\n") if (rest := self._splitter.flush()) else b""
             events = self._reader.end()
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
-        self._note(events)
+        self._meter.note(events)
         return out + self._writer.stream(events) + self._writer.end()
 
     def fail(self, error: CallError) -> bytes:
@@ -96,26 +95,5 @@ class Translated:
                     events += self._reader.event(data)
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
-        self._note(events)
+        self._meter.note(events)
         return self._writer.stream(events)
-
-    def _note(self, events: Iterable[Event]) -> None:
-        """Count what is delivered, and keep what the upstream counted."""
-        for event in events:
-            match event:
-                case Said() | Thought() | CallGrew() | Refused():
-                    text = event.text
-                    self.delivered += (
-                        len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
-                    )
-                case CallBegan():
-                    self.delivered += len(event.name)
-                case Drew():
-                    self.delivered += len(event.media.data or "") // _BASE64_PER_BYTE
-                case Carried():
-                    self.delivered += len(bytes(event.block.block))
-                case Counted():
-                    self.usage = event.usage
-                    self.told_at = self.delivered
-                case _:
-                    pass

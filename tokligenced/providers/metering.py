@@ -1,0 +1,112 @@
+"""How much of an answer was delivered, and what its upstream counted, by the hub's events."""
+
+from collections.abc import Iterable
+
+from tokligenced.dialects import sse
+from tokligenced.dialects.conversation import (
+    AnswerReader,
+    CallBegan,
+    CallGrew,
+    Carried,
+    Counted,
+    Drew,
+    Event,
+    Refused,
+    Said,
+    Thought,
+)
+from tokligenced.domain import Usage
+from tokligenced.errors import UpstreamFailed
+
+# Pictures and sounds take many more bytes for a token than text does.
+_BASE64_PER_BYTE = 300
+
+
+class Meter:
+    """Meters one answer; not shared. Its members are as an exchange's."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.told_at = 0
+        self.delivered = 0
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Count what is delivered, and keep what the upstream counted."""
+        for event in events:
+            match event:
+                case Said() | Thought() | CallGrew() | Refused():
+                    text = event.text
+                    self.delivered += (
+                        len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+                    )
+                case CallBegan():
+                    self.delivered += len(event.name)
+                case Drew():
+                    self.delivered += len(event.media.data or "") // _BASE64_PER_BYTE
+                case Carried():
+                    self.delivered += len(bytes(event.block.block))
+                case Counted():
+                    self.usage = event.usage
+                    self.told_at = self.delivered
+                case _:
+                    pass
+
+
+class ReadingTap:
+    """Lets an answer pass as it is, and meters what a reader of its dialect makes of it."""
+
+    def __init__(self, reader: AnswerReader, *, stream: bool) -> None:
+        self._reader = reader
+        self._meter = Meter()
+        self._splitter = sse.Splitter() if stream else None
+        self._whole: list[bytes] = []
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream counted."""
+        return self._meter.usage
+
+    @property
+    def told_at(self) -> int:
+        """How much was delivered when the upstream last told its usage."""
+        return self._meter.told_at
+
+    @property
+    def delivered(self) -> int:
+        """UTF-8 bytes of generated output that passed so far."""
+        return self._meter.delivered
+
+    @property
+    def disbelieved(self) -> bool:
+        """Whether the upstream told a usage that can't be."""
+        return self._reader.disbelieved
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes of the answer, give those that go on: whole events, none of a piece with an error."""
+        if self._splitter is None:
+            self._whole.append(chunk)
+            return b""
+        whole = self._splitter.feed(chunk)
+        before = self._meter.delivered
+        try:
+            for event in sse.events(whole):
+                if data := sse.data_of(event):
+                    self._meter.note(self._reader.event(data))
+        except UpstreamFailed:
+            self._meter.delivered = before
+            raise
+        return whole
+
+    def finish(self) -> bytes:
+        """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
+        if self._splitter is None:
+            whole = b"".join(self._whole)
+            self._meter.note(self._reader.whole(whole))
+            return whole
+        rest = self._splitter.flush()
+        # Providers' last event comes without its closing empty line at times.
+        for event in sse.events(rest + b"\n\n") if rest else ():
+            if data := sse.data_of(event):
+                self._meter.note(self._reader.event(data))
+        self._meter.note(self._reader.end())
+        return rest
