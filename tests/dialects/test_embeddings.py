@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokligenced.dialects import embeddings
+from tokligenced.dialects import embeddings, tasks
 from tokligenced.domain import Call
 from tokligenced.errors import InvalidRequest, UpstreamFailed
 
@@ -171,6 +171,14 @@ def test_numbers_that_json_has_not_are_a_failed_attempt(encoding: str, number: b
     data = answer_of([1.0]).replace(b"[1.0]", b"[0.5, %b]" % number)
     with pytest.raises(UpstreamFailed):
         embeddings.read_answer(data, call_of(encoding_format=encoding), "m")
+
+
+def test_an_answer_that_is_written_anew_has_no_white_space() -> None:
+    """Pretty printing makes vectors twice as long; the client need not pay for that."""
+    call = call_of()
+    raw = msgspec.Raw(b"[\n  0.5,\n  -1e-05\n]")
+    answer = embeddings.written([raw], call, "m", tasks.Count(1))
+    assert b'"embedding":[0.5,-1e-05]' in answer.body
 
 
 def test_slashes_may_be_escaped() -> None:

@@ -180,7 +180,12 @@ def written(vectors: Sequence[Raw], call: Call, model: str, told: Count) -> Answ
         {
             "object": "list",
             "data": [
-                {"object": "embedding", "index": index, "embedding": vector}
+                # Google writes each number on a line of its own.
+                {
+                    "object": "embedding",
+                    "index": index,
+                    "embedding": Raw(bytes(vector).translate(None, b" \t\r\n")),
+                }
                 for index, vector in enumerate(vectors)
             ],
             "model": model,

@@ -48,7 +48,7 @@ def check_name(model: str) -> None:
 
 def size_of(text: str) -> int:
     """The UTF-8 bytes of `text`."""
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def renamed(call: Call, upstream_model: str) -> bytes:
