@@ -19,7 +19,7 @@ LIST_PRICE = 1_000_000
 # Bytes of text per token, on the low side: where the gateway counts itself, it counts rather too much.
 _BYTES_PER_TOKEN = 3
 
-Dialect = Literal["chat", "messages", "responses", "gemini", "embeddings", "images", "rerank"]
+Dialect = Literal["chat", "completions", "messages", "responses", "gemini", "embeddings", "images", "rerank"]
 # What is answered in one piece, and whose output a client can't limit.
 TASKS: frozenset[Dialect] = frozenset({"embeddings", "images", "rerank"})
 PayerKind = Literal["account", "org"]
@@ -192,9 +192,9 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `body` is what the client sent; `members` gives for each top-level member of that JSON object
     where its value begins and ends, so that one value can be exchanged and the rest stays as it was.
-    `id` and `at` (Unix milliseconds) are its own, for answers whose upstream gives none. `headers` and `query`
-    are what of the request's head belongs to its dialect, for an upstream that speaks it too. A `counting` call
-    asks only how many tokens it has, and costs nothing.
+    `id` and `at` (Unix milliseconds) are its own, for answers whose upstream gives none. `headers` and
+    `query` are what of the request's head belongs to its dialect, for an upstream that speaks it too. A
+    `counting` call asks only how many tokens it has, and costs nothing.
     `max_output_tokens` is the client's own limit, None where it set none; then `imposed_output_tokens` may
     be what its payer can afford, to be sent upstream. `text_bytes` is the body without its data URIs;
     `images` and `files` are counted because their tokens have little to do with bytes; `audio`, `draws`

@@ -22,6 +22,8 @@ def build(front: Front) -> web.Application:
         "/v1/chat/completions",
         endpoint(front, "chat", conversations.conversation(clients.CHAT), booked=True),
     )
+    legacy = conversations.conversation(clients.COMPLETIONS)
+    _add(app, "POST", "/v1/completions", endpoint(front, "completions", legacy, booked=True))
     _add(app, "POST", "/v1/embeddings", endpoint(front, "embeddings", tasks.embeddings, booked=True))
     _add(app, "POST", "/v1/images/generations", endpoint(front, "images", tasks.images, booked=True))
     for path in ("/v1/rerank", "/v2/rerank"):

@@ -6,25 +6,25 @@ from aiohttp import HttpVersion11, web
 
 from tokligenced.api.front import Endpoint, Front, answer_headers, read_body, reason_for, whole_answer
 from tokligenced.api.live import LiveStream
-from tokligenced.dialects.clients import Client
+from tokligenced.dialects.clients import Inlet
 from tokligenced.domain import Principal
 from tokligenced.gateway.relay import Passage
 from tokligenced.gateway.trail import Trail
 
 
-def conversation(client: Client) -> Endpoint:
+def conversation(inlet: Inlet) -> Endpoint:
     """The endpoint for conversations in a client's dialect."""
 
     async def serve(
         front: Front, request: web.Request, principal: Principal, trail: Trail
     ) -> web.StreamResponse:
         body = await read_body(front, request, principal.key)
-        call = client.parse(body, call_id=trail.id, at=trail.started_at)
+        call = inlet.parse(body, call_id=trail.id, at=trail.started_at)
         trail.model = call.model
         trail.stream = call.stream
         passage = front.relay.open(call, principal, trail)
         if call.stream:
-            return await _stream(front, request, trail, client, passage)
+            return await _stream(front, request, trail, inlet, passage)
         async with passage:
             pass
         return whole_answer(front, request, trail, passage.body, passage.content_type)
@@ -33,7 +33,7 @@ def conversation(client: Client) -> Endpoint:
 
 
 async def _stream(
-    front: Front, request: web.Request, trail: Trail, client: Client, passage: Passage
+    front: Front, request: web.Request, trail: Trail, inlet: Inlet, passage: Passage
 ) -> web.StreamResponse:
     stream: LiveStream | None = None
     try:
@@ -43,7 +43,7 @@ async def _stream(
                 # Without chunks only the connection's end can tell where the stream ends.
                 response.force_close()
             await response.prepare(request)
-            stream = front.live.open(request, response, client.keep_alive)
+            stream = front.live.open(request, response, inlet.keep_alive)
             if passage.body:
                 await stream.write(passage.body)
             async for chunk in passage.chunks():

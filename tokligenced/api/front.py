@@ -11,7 +11,7 @@ from tokligenced.api import ready
 from tokligenced.api.live import LiveStreams, cut_off
 from tokligenced.clock import Clock, IdSource
 from tokligenced.dialects import clients
-from tokligenced.dialects.clients import Client
+from tokligenced.dialects.clients import Inlet
 from tokligenced.domain import Key, Principal, decimal_usd
 from tokligenced.errors import CallError, InternalError, InvalidRequest, RateLimited
 from tokligenced.gateway.auth import Authenticator
@@ -49,11 +49,11 @@ Endpoint = Callable[[Front, web.Request, Principal, Trail], Awaitable[web.Stream
 
 
 def endpoint(
-    front: Front, name: str, serve: Endpoint, *, booked: bool, client: Client = clients.CHAT
+    front: Front, name: str, serve: Endpoint, *, booked: bool, inlet: Inlet = clients.CHAT
 ) -> Handler:
     """Wrap an endpoint: `booked` ones leave an outcome for every call whose key proved somebody.
 
-    Errors are told in the dialect of `client`.
+    Errors are told in the dialect of `inlet`.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -67,7 +67,7 @@ def endpoint(
         try:
             trail.principal = principal = front.authenticator.authenticate(
                 request.headers.get("Authorization"),
-                request.headers.get("x-api-key") if client.takes_api_key else None,
+                request.headers.get("x-api-key") if inlet.takes_api_key else None,
             )
             return await serve(front, request, principal, trail)
         except (Exception, asyncio.CancelledError) as error:
@@ -76,7 +76,7 @@ def endpoint(
             if request.writer.output_size:
                 # An answer is under way already, and a second one must not get into it.
                 raise ConnectionResetError("the answer broke off") from error
-            return refusal(front, trail, reason, client)
+            return refusal(front, trail, reason, inlet)
         finally:
             front.live.ended(request)
             if booked and trail.principal is not None and not trail.settled:
@@ -118,14 +118,14 @@ def whole_answer(
     return ready.whole(request, body, headers)
 
 
-def refusal(front: Front, trail: Trail, error: CallError, client: Client) -> web.Response:
+def refusal(front: Front, trail: Trail, error: CallError, inlet: Inlet) -> web.Response:
     """The answer that an error makes, in the client's dialect."""
     headers = answer_headers(front, trail, JSON)
     if isinstance(error, RateLimited) and trail.principal is not None:
         headers |= front.limiter.headers(trail.principal, error)
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    body = client.render_error(error, trail.id)
+    body = inlet.render_error(error, trail.id)
     response = web.Response(status=error.status, body=body, headers=headers)
     if error.status in (408, 413):
         # The rest of the body is still on its way, and nobody will read it.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tokligenced.dialects import chat, chat_requests, chat_writer, sse
+from tokligenced.dialects import chat, chat_requests, chat_writer, completions, sse
 from tokligenced.dialects.conversation import AnswerWriter, Conversation
 from tokligenced.domain import Call, Dialect
 from tokligenced.errors import CallError
@@ -18,27 +18,29 @@ class Parse(Protocol):
         """The call; `at` is in Unix milliseconds."""
 
 
-class Client(Struct, frozen=True, kw_only=True):
-    """A client's dialect.
+class Inlet(Struct, frozen=True, kw_only=True):
+    """How a client's dialect comes in, and what the gateway itself says in it.
 
-    `read` gives the conversation that a call holds, `writer` what writes its answer for an upstream's model.
     `render_error` makes the body of an error for a request's id; `keep_alive` is what a silent stream sends.
     `takes_api_key` says that the key may stand in `x-api-key`.
     """
 
     parse: Parse
-    read: Callable[[Call], Conversation]
-    writer: Callable[[Call, str], AnswerWriter]
-    render_error: Callable[[CallError, str], bytes]
-    keep_alive: bytes
+    render_error: Callable[[CallError, str], bytes] = chat.render_error
+    keep_alive: bytes = sse.KEEP_ALIVE
     takes_api_key: bool = False
 
 
-CHAT = Client(
-    parse=chat.parse,
-    read=chat_requests.read,
-    writer=chat_writer.Writer,
-    render_error=chat.render_error,
-    keep_alive=sse.KEEP_ALIVE,
-)
+class Client(Inlet, frozen=True, kw_only=True):
+    """A dialect in which conversations are held.
+
+    `read` gives the conversation that a call holds, `writer` what writes its answer for an upstream's model.
+    """
+
+    read: Callable[[Call], Conversation]
+    writer: Callable[[Call, str], AnswerWriter]
+
+
+CHAT = Client(parse=chat.parse, read=chat_requests.read, writer=chat_writer.Writer)
+COMPLETIONS = Inlet(parse=completions.parse)
 CLIENTS: Mapping[Dialect, Client] = {"chat": CHAT}

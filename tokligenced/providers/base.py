@@ -1,6 +1,6 @@
 """What a provider is to the gateway: a maker of exchanges, pure, knowing no sockets, keys or money."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn, Protocol
 
 from msgspec import Struct
@@ -99,6 +99,13 @@ class Remote:
         }
         # The same string object for all calls: the HTTP client remembers what it made of it.
         self._urls: dict[tuple[str, str], str] = {}
+        self._makers: Mapping[Dialect, Callable[[Call, Model, Deployment], Exchange]] = {
+            **dict.fromkeys(clients.CLIENTS, self.converse),
+            "completions": self.complete,
+            "embeddings": self.embed,
+            "images": self.draw,
+            "rerank": self.rank,
+        }
 
     def credentials(self) -> dict[str, str]:
         """The headers that prove who is asking."""
@@ -126,22 +133,15 @@ class Remote:
 
     def exchange(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """A fresh exchange; raises `InvalidRequest` when this provider can't serve what is asked."""
-        if call.counting:
-            return self.count(call, model, deployment)
-        match call.dialect:
-            case "embeddings":
-                return self.embed(call, model, deployment)
-            case "images":
-                return self.draw(call, model, deployment)
-            case "rerank":
-                return self.rank(call, model, deployment)
-            case dialect if dialect in clients.CLIENTS:
-                return self.converse(call, model, deployment)
-            case _:
-                return self.unserved(call)
+        make = self.count if call.counting else self._makers[call.dialect]
+        return make(call, model, deployment)
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for a conversation, in whichever dialect the client holds it."""
+        return self.unserved(call)
+
+    def complete(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for a legacy completion."""
         return self.unserved(call)
 
     def count(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
@@ -180,6 +180,7 @@ class Remote:
 
 _ENDPOINTS: Mapping[Dialect, str] = {
     "chat": "chat completions",
+    "completions": "legacy completions",
     "messages": "messages",
     "responses": "responses",
     "embeddings": "embeddings",

@@ -53,10 +53,14 @@ class Meter:
 
 
 class ReadingTap:
-    """Lets an answer pass as it is, and meters what a reader of its dialect makes of it."""
+    """Lets an answer pass as it is, and meters what a reader of its dialect makes of it.
 
-    def __init__(self, reader: AnswerReader, *, stream: bool) -> None:
+    `hide_usage` withholds the events that hold a usage alone, which the client did not ask for.
+    """
+
+    def __init__(self, reader: AnswerReader, *, stream: bool, hide_usage: bool = False) -> None:
         self._reader = reader
+        self._hide_usage = hide_usage
         self._meter = Meter()
         self._splitter = sse.Splitter() if stream else None
         self._whole: list[bytes] = []
@@ -89,13 +93,23 @@ class ReadingTap:
         whole = self._splitter.feed(chunk)
         before = self._meter.delivered
         try:
-            for event in sse.events(whole):
-                if data := sse.data_of(event):
-                    self._meter.note(self._reader.event(data))
+            return self._passed(whole)
         except UpstreamFailed:
             self._meter.delivered = before
             raise
-        return whole
+
+    def _passed(self, whole: bytes) -> bytes:
+        hidden: set[int] = set()
+        pieces = sse.events(whole)
+        for at, piece in enumerate(pieces):
+            if data := sse.data_of(piece):
+                events = self._reader.event(data)
+                self._meter.note(events)
+                if self._hide_usage and len(events) == 1 and isinstance(events[0], Counted):
+                    hidden.add(at)
+        if not hidden:
+            return whole
+        return b"".join([piece for at, piece in enumerate(pieces) if at not in hidden])
 
     def finish(self) -> bytes:
         """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
@@ -105,8 +119,7 @@ class ReadingTap:
             return whole
         rest = self._splitter.flush()
         # Providers' last event comes without its closing empty line at times.
-        for event in sse.events(rest + b"\n\n") if rest else ():
-            if data := sse.data_of(event):
-                self._meter.note(self._reader.event(data))
+        if rest:
+            self._passed(rest + b"\n\n")
         self._meter.note(self._reader.end())
         return rest

@@ -11,6 +11,7 @@ from tokligenced.dialects import (
     chat_bodies,
     chat_events,
     clients,
+    completions,
     detail_error,
     embeddings,
     images,
@@ -20,6 +21,7 @@ from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.tasks import Answer, renamed
 from tokligenced.domain import Call, Deployment, Model
 from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
+from tokligenced.providers.metering import ReadingTap
 from tokligenced.providers.passing import Passed
 from tokligenced.providers.tasks import Task
 from tokligenced.providers.translated import Translated
@@ -106,6 +108,19 @@ class OpenAI(Remote):
         if limit and not call.member("max_completion_tokens"):
             return {"max_completion_tokens": limit, "max_tokens": b"null"}
         return {}
+
+    def complete(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange for a legacy completion, which only the client's own dialect has."""
+        name = deployment.model
+        body = chat.request_for(call, name, ask_usage=self.ask_usage)
+        hide_usage = call.stream and not call.include_usage
+        return Passed(
+            self.request("/completions", name, body),
+            self.settings,
+            ReadingTap(completions.Reader(), stream=call.stream, hide_usage=hide_usage),
+            read_error=chat_answers.read_error,
+            render_failure=chat.render_error_event,
+        )
 
     def embed(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for embeddings."""
