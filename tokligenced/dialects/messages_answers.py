@@ -14,9 +14,9 @@ from tokligenced.dialects.messages_blocks import Block, Delta, Progress, Tools, 
 from tokligenced.dialects.messages_usage import WireUsage
 from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
 
-# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons - a reason that is not known
-# is an end like any other; the word itself goes along.
-_FINISH: Mapping[str, Finish] = {
+# What Anthropic's reasons to stop mean. One that is not known is an end like any other; the word goes along.
+# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
+FINISHES: Mapping[str, Finish] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "pause_turn": "stop",
@@ -191,7 +191,7 @@ class Reader:
         events: list[Event] = []
         for index in list(self._open):
             events += self._close(index)
-        finish = _FINISH.get(stop.stop_reason or "", "stop")
+        finish = FINISHES.get(stop.stop_reason or "", "stop")
         if finish == "tool_calls" and self._tools.format and not self._progress.calls:
             finish = "stop"
         if finish == "content_filter" and stop.stop_details and stop.stop_details.explanation:
