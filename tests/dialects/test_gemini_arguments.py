@@ -77,6 +77,12 @@ def test_paths_may_be_written_in_either_way() -> None:
     assert put_together(pieces, {"z": 2}) == {"z": 2, "a": {"b": 1, "c d": ["xy"], "n": None}}
 
 
+def test_a_place_without_pieces_is_null() -> None:
+    """Empty objects have none; what comes for such a place later is still put there."""
+    pieces = [{"jsonPath": "$.a[2].b", "numberValue": 1}, {"jsonPath": "$.a[0].c", "boolValue": True}]
+    assert put_together(pieces) == {"a": [{"c": True}, None, {"b": 1}]}
+
+
 @pytest.mark.parametrize(
     "paths",
     [
@@ -85,7 +91,7 @@ def test_paths_may_be_written_in_either_way() -> None:
         ["a.b"],
         ["$.."],
         ["$.a[x]"],
-        ["$.a[1]"],
+        ["$.a[100]"],
         ["$.a[9999999]"],
         ["$[0]"],
         ["$.a", "$.a.b"],
@@ -94,7 +100,7 @@ def test_paths_may_be_written_in_either_way() -> None:
     ],
 )
 def test_a_path_that_leads_nowhere_is_the_upstreams_failure(paths: list[str]) -> None:
-    """One that can't be read, that skips places, or that contradicts an earlier one."""
+    """One that can't be read, that skips too many places, or that contradicts an earlier one."""
     with pytest.raises(UpstreamFailed):
         put_together([{"jsonPath": path, "numberValue": 1} for path in paths])
 

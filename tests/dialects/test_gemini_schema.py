@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.dialects import gemini_published
@@ -168,6 +168,22 @@ def test_json_schema_stays_as_it_is_but_for_what_google_stumbles_over() -> None:
     }
 
 
+def test_the_root_is_an_object_that_can_be_seen() -> None:
+    """A reference at the root is followed, old names of definitions become the one that Gemini knows."""
+    schema = {
+        "$ref": "#/definitions/node",
+        "definitions": {
+            "node": {"type": "object", "properties": {"next": {"$ref": "#/definitions/node"}}},
+            "text": {"allOf": [{"$ref": "#/definitions/node"}], "title": "T"},
+        },
+    }
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    assert gemini_schema.json_schema(schema, "tools") == {
+        **node,
+        "$defs": {"node": node, "text": {"anyOf": [{"$ref": "#/$defs/node"}], "title": "T"}},
+    }
+
+
 @pytest.mark.parametrize(
     ("schema", "empty"),
     [
@@ -203,6 +219,7 @@ schemas = st.dictionaries(
 
 
 @given(schemas)
+@example({"required": [[]], "allOf": [{"required": []}]})
 def test_no_schema_breaks_it(schema: dict[str, Any]) -> None:
     """Whatever a client calls a schema becomes one or is refused; nothing else happens."""
     for convert in (gemini_schema.openapi, gemini_schema.json_schema):

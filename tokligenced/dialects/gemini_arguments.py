@@ -22,6 +22,7 @@ _STEP = re.compile(
 )
 _ESCAPED = re.compile(r"\\(.)")
 _DEEPEST = 100
+_WIDEST_GAP = 100
 
 Path = list[str | int]
 
@@ -110,13 +111,13 @@ def _settle(here: object, step: str | int, value: object, *, anew: bool) -> None
     """Put a value where there is none, or where `anew` wants it."""
     match here, step:
         case dict(), str():
-            if anew or step not in here:
+            if anew or here.get(step) is None:
                 here[step] = value
-        case list(), int() if step < len(here):
-            if anew:
+        case list(), int() if step < len(here) + _WIDEST_GAP:
+            # Places before it that are empty objects or lists have no pieces.
+            here.extend([None] * (step + 1 - len(here)))
+            if anew or here[step] is None:
                 here[step] = value
-        case list(), int() if step == len(here):
-            here.append(value)
         case _:
             raise _contradiction()
 

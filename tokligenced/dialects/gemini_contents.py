@@ -227,17 +227,14 @@ class Contents:
         within: list[ResponsePart] = []
         beside: list[Part | Raw] = []
         for part in result.parts:
-            match part:
-                case Text():
-                    texts.append(part.text)
-                case Media():
-                    made = self._medium(part)
-                    if self._traits.signed and made.inline_data and made.inline_data.mime_type in _WITHIN:
-                        within.append(ResponsePart(made.inline_data))
-                    else:
-                        beside.append(made)
-                case Foreign():
-                    pass
+            if isinstance(part, Text):
+                texts.append(part.text)
+            elif isinstance(part, Media):
+                made = self._medium(part)
+                if self._traits.signed and made.inline_data and made.inline_data.mime_type in _WITHIN:
+                    within.append(ResponsePart(made.inline_data))
+                else:
+                    beside.append(made)
         response = _response("".join(texts), error=result.error, media=bool(within or beside))
         self._responses.append(
             (place, Part(function_response=FunctionResponse(name, response, result.call_id, within)))

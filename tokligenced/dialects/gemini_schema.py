@@ -4,7 +4,8 @@ https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support
 https://ai.google.dev/api/caching#Schema
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from tokligenced.errors import InvalidRequest
@@ -16,8 +17,9 @@ _MOST_NODES = 10_000
 _DEEPEST = 100
 
 _ONE = frozenset({"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"})
-_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas"})
 _LISTED = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_OLD_DEFINITIONS = re.compile(r"^#/definitions/")
 # Members of an object's schema that say nothing about what is in it.
 _HOLLOW = frozenset({"type", "title", "description", "required", "$schema", "$id", "$comment"})
 
@@ -47,7 +49,8 @@ def json_schema(schema: Schema, param: str) -> Schema:
 
     Raises `InvalidRequest` naming `param` for one without end.
     """
-    return _Walk(param).mended(schema, 0)
+    walk = _Walk(param, schema)
+    return walk.mended(walk.opened(schema), 0)
 
 
 def openapi(schema: Schema, param: str) -> Schema:
@@ -55,42 +58,65 @@ def openapi(schema: Schema, param: str) -> Schema:
 
     Raises `InvalidRequest` naming `param` for one without end.
     """
-    return _Walk(param, root=schema).translated(schema, 0)
+    return _Walk(param, schema).translated(schema, 0)
 
 
 class _Walk:
     """One schema's conversion; not shared."""
 
-    def __init__(self, param: str, root: Schema | None = None) -> None:
+    def __init__(self, param: str, root: Schema) -> None:
         self._param = param
-        self._root = root or {}
+        self._root = root
         self._nodes = 0
         self._within: list[str] = []
 
+    def opened(self, schema: Schema) -> Schema:
+        """The root without a reference: Gemini wants to see an object there."""
+        seen: set[str] = set()
+        while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
+            seen.add(reference)
+            beside = {key: value for key, value in schema.items() if key != "$ref"}
+            schema = {**self._found(reference), **beside}
+        return schema
+
     def mended(self, schema: Schema, depth: int) -> Schema:
-        """JSON Schema without `$schema`, with `enum` for `const`, and nothing beside a `$ref`."""
+        """JSON Schema in the keywords that Gemini knows, with nothing beside a `$ref`."""
         self._step(depth)
         made: Schema = {}
         for key, value in schema.items():
-            if key == "const":
-                made["enum"] = [value]
-            elif key != "$schema":
-                made[key] = self._below(key, value, lambda each: self.mended(each, depth + 1))
-        reference = made.get("$ref")
-        if isinstance(reference, str) and len(made) > 1 and "anyOf" not in made:
-            del made["$ref"]
-            return {"anyOf": [{"$ref": reference}], **made}
+            match key, value:
+                case "$schema", _:
+                    pass
+                case "const", _:
+                    made["enum"] = [value]
+                case "definitions" | "$defs", dict():
+                    made["$defs"] = {**made.get("$defs", {}), **self._each(value, depth)}
+                case "$ref", str():
+                    made["$ref"] = _OLD_DEFINITIONS.sub("#/$defs/", value)
+                case "allOf", [dict() as only] if "anyOf" not in schema:
+                    made["anyOf"] = [self.mended(only, depth + 1)]
+                case _:
+                    made[key] = self._below(key, value, depth)
+        if "$ref" in made and "anyOf" not in made and any(not key.startswith("$") for key in made):
+            return {"anyOf": [{"$ref": made.pop("$ref")}], **made}
         return made
 
-    def _below(self, key: str, value: object, change: Callable[[Schema], Schema]) -> object:
-        """The value of a keyword with `change` made to the schemas that are in it."""
+    def _each(self, named: Schema, depth: int) -> Schema:
+        """Schemas by name, mended."""
+        return {
+            name: self.mended(schema, depth + 1) if isinstance(schema, dict) else schema
+            for name, schema in named.items()
+        }
+
+    def _below(self, key: str, value: object, depth: int) -> object:
+        """The value of a keyword, the schemas in it mended."""
         if isinstance(value, dict):
             if key in _ONE:
-                return change(value)
+                return self.mended(value, depth + 1)
             if key in _NAMED:
-                return {name: change(v) if isinstance(v, dict) else v for name, v in value.items()}
+                return self._each(value, depth)
         elif isinstance(value, list) and (key in _LISTED or key == "items"):
-            return [change(each) if isinstance(each, dict) else each for each in value]
+            return [self.mended(each, depth + 1) if isinstance(each, dict) else each for each in value]
         return value
 
     def translated(self, schema: Schema, depth: int) -> Schema:
@@ -207,5 +233,5 @@ def _joined(schema: Schema, part: Schema) -> Schema:
         if isinstance(mine := schema.get(key), dict) and isinstance(theirs := part.get(key), dict):
             joined[key] = {**theirs, **mine}
     if isinstance(mine := schema.get("required"), list) and isinstance(theirs := part.get("required"), list):
-        joined["required"] = list(dict.fromkeys([*theirs, *mine]))
+        joined["required"] = [*theirs, *(name for name in mine if name not in theirs)]
     return joined

@@ -92,7 +92,7 @@ def cited(
     """
     if not groundings and not citations:
         return []
-    said = "".join(texts).encode(errors="surrogatepass")
+    said = "".join(texts).encode()
     found: dict[Cited, None] = {}
     for raw in groundings:
         found |= dict.fromkeys(_grounded(choice, said, _read_grounding(raw) or _Grounding()))
@@ -145,5 +145,5 @@ def logged(raw: Raw) -> list[dict[str, Any]]:
 
 
 def _token(token: _Token) -> dict[str, Any]:
-    bytes_ = list(token.token.encode(errors="surrogatepass"))
+    bytes_ = list(token.token.encode())
     return {"token": token.token, "logprob": token.log_probability, "bytes": bytes_}
