@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from tokligenced.dialects import sse
 from tokligenced.dialects.conversation import (
+    AnswerWriter,
     Began,
     CallBegan,
     CallGrew,
@@ -32,12 +33,13 @@ from tokligenced.dialects.conversation import (
 from tokligenced.dialects.messages_answers import Reader
 from tokligenced.dialects.messages_writer import Writer
 from tokligenced.domain import Call, Usage
+from tokligenced.errors import UpstreamFailed
 
 sdk_events: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 STOP = Ended(choice=0, finish="stop")
 
 
-def writer() -> Writer:
+def writer() -> AnswerWriter:
     return Writer(Call(dialect="messages", model="m", body=b"", id="call-1", members={}), "claude")
 
 
@@ -263,6 +265,14 @@ def test_a_stream_of_nothing_is_still_a_message() -> None:
     found = streamed([STOP])
     assert [event["type"] for event in found] == ["message_start", "message_delta", "message_stop"]
     assert (found[0]["message"]["id"], found[0]["message"]["model"]) == ("msg_call-1", "claude")
+
+
+def test_a_stream_that_broke_off_says_so() -> None:
+    """One error event, with the request's id, and nothing that looks like an end."""
+    told = writer().fail(UpstreamFailed("upstream_error", "It broke."))
+    assert told.startswith(b"event: error\n")
+    event = json.loads(sse.data_of(told) or b"")
+    assert (event["type"], event["error"]["message"], event["request_id"]) == ("error", "It broke.", "call-1")
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)

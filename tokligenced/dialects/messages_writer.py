@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Raw
 
-from tokligenced.dialects import messages_usage
+from tokligenced.dialects import messages_errors, messages_usage
 from tokligenced.dialects.conversation import (
     Began,
     CallBegan,
@@ -28,6 +28,7 @@ from tokligenced.dialects.conversation import (
 )
 from tokligenced.dialects.messages_answers import FINISHES
 from tokligenced.domain import Call, Usage
+from tokligenced.errors import CallError
 
 _encode = msgspec.json.Encoder().encode
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -47,6 +48,7 @@ class Writer:
     """Writes one answer of a model to a call; not shared."""
 
     def __init__(self, call: Call, model: str) -> None:
+        self._call_id = call.id
         self._began = Began(id=f"msg_{call.id}", model=model)
         self._usage: Usage | None = None
         self._started = False
@@ -86,6 +88,10 @@ class Writer:
                 _event("message_stop", {}),
             )
         )
+
+    def fail(self, error: CallError) -> bytes:
+        """What ends a stream that broke off."""
+        return messages_errors.render_error_event(error, self._call_id)
 
     def whole(self, events: Iterable[Event]) -> bytes:
         """The body of an answer that is not streamed."""
