@@ -192,7 +192,7 @@ class Contents:
         if not _GOOGLES.match(address):
             if medium.url is None:
                 raise self._target.cannot("messages", f"it does not know the file '{medium.file_id}'")
-            if not (self._traits.fetches and address.startswith("https://")):
+            if not (self._traits.modern and address.startswith("https://")):
                 raise self._target.cannot("messages", "it takes no file from this address; send its data")
         kind = medium.media_type or media.type_of_file(address.partition("?")[0])
         return Part(file_data=FileData(address, kind), thought_signature=signature)

@@ -54,12 +54,11 @@ class ThinkingConfig(Struct, frozen=True, rename="camel", omit_defaults=True):
 class Traits(Struct, frozen=True, kw_only=True):
     """What a model takes.
 
-    `json_schema`: JSON Schema as it is, and the mode that keeps calls to it. `fetches`: https addresses.
+    `modern`: JSON Schema as it is, the mode that keeps calls to it, and files by any https address.
     `signed`: wants a signature on each step's first call, and takes pictures within a function's response.
     """
 
-    json_schema: bool
-    fetches: bool
+    modern: bool
     signed: bool
 
 
@@ -73,10 +72,8 @@ def _generation(model: str) -> tuple[int, int] | None:
 def traits(model: str) -> Traits:
     """What the model takes; one of an unknown name (tuned ones, say) what most of today's do."""
     generation = _generation(model)
-    modern = generation is None or generation >= (2, 5)
     return Traits(
-        json_schema=modern,
-        fetches=modern,
+        modern=generation is None or generation >= (2, 5),
         signed=generation is not None and generation >= (3, 0),
     )
 

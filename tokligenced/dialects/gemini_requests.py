@@ -105,7 +105,7 @@ def _declaration(tool: Tool, able: Traits) -> _Declaration:
             made.description = f"{tool.description}\n\n{told}" if tool.description else told
     if schema is None or gemini_schema.is_empty(schema):
         return made
-    if able.json_schema:
+    if able.modern:
         made.parameters_json_schema = gemini_schema.json_schema(schema, "tools")
     else:
         made.parameters = gemini_schema.openapi(schema, "tools")
@@ -120,7 +120,7 @@ def _tool_config(conversation: Conversation, able: Traits) -> _ToolConfig | None
         config = _CallingConfig("NONE")
     elif mode == "required":
         config = _CallingConfig("ANY", names)
-    elif names or (able.json_schema and any(tool.strict for tool in conversation.tools)):
+    elif names or (able.modern and any(tool.strict for tool in conversation.tools)):
         # Calls or text, the calls by their schemas; AUTO promises nothing and takes no names.
         config = _CallingConfig("VALIDATED", names)
     elif mode == "auto":
@@ -161,7 +161,7 @@ def _generation(conversation: Conversation, target: Target, able: Traits) -> _Ge
     wanted = conversation.output_format
     if wanted is not None:
         config.response_mime_type = "application/json"
-        if wanted.schema is not None and able.json_schema:
+        if wanted.schema is not None and able.modern:
             config.response_json_schema = gemini_schema.json_schema(wanted.schema, "response_format")
         elif wanted.schema is not None:
             config.response_schema = gemini_schema.openapi(wanted.schema, "response_format")
