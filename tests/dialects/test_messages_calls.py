@@ -300,6 +300,14 @@ def test_what_is_no_request_is_refused(body: bytes) -> None:
         read(body)
 
 
+def test_blocks_within_blocks_without_end_are_refused() -> None:
+    """Results in results, as deep as JSON goes, are a 400 and nothing worse."""
+    inner = '{"type":"tool_result","tool_use_id":"a","content":[' * 450 + "]}" * 450
+    with pytest.raises(InvalidRequest) as refused:
+        read(b'{"model":"m","messages":[{"role":"user","content":[%b]}]}' % inner.encode())
+    assert refused.value.param == "messages"
+
+
 def test_a_limit_that_was_imposed_counts_where_the_client_set_none() -> None:
     """What the payer can afford is the limit then."""
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}

@@ -145,8 +145,12 @@ def read(call: Call) -> Conversation:
     request = json_body.decode(_read_request, call.body)
     config = request.output_config or _OutputConfig()
     choice = request.tool_choice
+    try:
+        turns = tuple(_turns(request))
+    except RecursionError:
+        raise _invalid("messages", "blocks nest too deeply") from None
     return Conversation(
-        turns=tuple(_turns(request)),
+        turns=turns,
         tools=tuple(_tools(request.tools or ())),
         tool_choice=_tool_choice(choice),
         parallel_tool_calls=False if choice is not None and choice.disable_parallel_tool_use else None,
