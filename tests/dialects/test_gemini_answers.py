@@ -118,6 +118,13 @@ def test_each_kind_of_part_has_its_event() -> None:
     assert json.loads(bytes(events[7].block.block)) == code
 
 
+def test_a_carried_part_is_one_line() -> None:
+    """However the upstream sets its lines: a client's stream has one for each event."""
+    body = b'{"candidates":[{"content":{"parts":[{\n "toolCall": {\r\n "id": "a b" }\n}]},"finishReason":"STOP"}]}'
+    carried = [event for event in reader().whole(body) if isinstance(event, Carried)]
+    assert [bytes(event.block.block) for event in carried] == [b'{"toolCall":{"id":"a b"}}']
+
+
 def test_calls_without_ids_get_their_own() -> None:
     """Ids are unique within the answer and made of the call's own, whatever the upstream repeats."""
     events = told(call(args={}), call(id="x"), call(id="x", args=None))

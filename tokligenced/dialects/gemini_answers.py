@@ -250,7 +250,9 @@ class Reader:
             out.append(Drew(index, Media(kind=kind, media_type=file.mime_type, url=file.file_uri)))
             return
         elif (_read_object(raw) or {}).keys() - _ASIDE:
-            out.append(Carried(index, Foreign(dialect="gemini", block=raw.copy())))
+            # On one line, so that it fits into an event of a stream.
+            block = Raw(msgspec.json.format(bytes(raw), indent=-1))
+            out.append(Carried(index, Foreign(dialect="gemini", block=block)))
             return
         if part.thought_signature:
             out.append(Sealed(index, part.thought_signature))
