@@ -120,7 +120,8 @@ def test_each_kind_of_part_has_its_event() -> None:
 
 def test_a_carried_part_is_one_line() -> None:
     """However the upstream sets its lines: a client's stream has one for each event."""
-    body = b'{"candidates":[{"content":{"parts":[{\n "toolCall": {\r\n "id": "a b" }\n}]},"finishReason":"STOP"}]}'
+    part = b'{\n "toolCall": {\r\n "id": "a b" }\n}'
+    body = answer("PART").replace(b'"PART"', part)
     carried = [event for event in reader().whole(body) if isinstance(event, Carried)]
     assert [bytes(event.block.block) for event in carried] == [b'{"toolCall":{"id":"a b"}}']
 
