@@ -61,7 +61,7 @@ class Item(Struct):
     call_id: str | None = None
     name: str | None = None
     namespace: str | None = None
-    arguments: Raw | None = None
+    arguments: Raw = Raw(b"null")
     input: str | None = None
     action: dict[str, Any] | None = None
     output: Content | dict[str, Raw] | None = None
@@ -192,11 +192,11 @@ def _arguments(item: Item, where: str) -> str:
         return item.input or ""
     if item.type == "local_shell_call":
         return msgspec.json.encode(item.action or {}).decode()
-    written = bytes(item.arguments or b'""')
-    if item.type == "tool_search_call" and not written.startswith(b'"'):
+    written = bytes(item.arguments)
+    if item.type == "tool_search_call" and written.startswith(b"{"):
         return written.decode()
     try:
-        return msgspec.json.decode(written, type=str)
+        return msgspec.json.decode(written, type=str | None) or ""
     except msgspec.ValidationError:
         raise invalid(f"{where}.arguments", "it is the text of a JSON object") from None
 
