@@ -165,7 +165,7 @@ def translations(bench: Bench) -> list[Figure]:
     if not isinstance(bench.gateway, Gateway):
         return []
     bench.notes.append("translation: the second column is passing through, or the same among 10")
-    figures = translation.by_itself(bench.rounds)
+    figures = translation.by_itself(bench.few().rounds)
     seconds = max(1.0, bench.seconds)
     speeds = {
         "full speed": Job(port=0, concurrency=32, chunks=200, seconds=bench.seconds),
