@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tokligenced.api import account, catalog, conversations, tasks
+from tokligenced.api import account, catalog, conversations, messages, tasks
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
 from tokligenced.dialects import clients
 from tokligenced.dialects.chat import render_error
@@ -28,6 +28,12 @@ def build(front: Front) -> web.Application:
     _add(app, "POST", "/v1/images/generations", endpoint(front, "images", tasks.images, booked=True))
     for path in ("/v1/rerank", "/v2/rerank"):
         _add(app, "POST", path, endpoint(front, "rerank", tasks.rerank, booked=True))
+    told = conversations.conversation(clients.MESSAGES)
+    counted = messages.count_tokens
+    for path in ("/v1/messages", "/anthropic/v1/messages"):
+        _add(app, "POST", path, endpoint(front, "messages", told, booked=True, inlet=clients.MESSAGES))
+        counting = endpoint(front, "count_tokens", counted, booked=True, inlet=clients.MESSAGES)
+        _add(app, "POST", f"{path}/count_tokens", counting)
     _add(app, "GET", "/v1/models", endpoint(front, "models", catalog.models, booked=False))
     _add(app, "GET", "/v1/models/{model:.+}", endpoint(front, "models", catalog.model, booked=False))
     _add(app, "GET", "/v1/providers", endpoint(front, "providers", catalog.providers, booked=False))

@@ -3,11 +3,12 @@
 import asyncio
 
 from aiohttp import HttpVersion11, web
+from msgspec import structs
 
 from tokligenced.api.front import Endpoint, Front, answer_headers, read_body, reason_for, whole_answer
 from tokligenced.api.live import LiveStream
 from tokligenced.dialects.clients import Inlet
-from tokligenced.domain import Principal
+from tokligenced.domain import Call, Principal
 from tokligenced.gateway.relay import Passage
 from tokligenced.gateway.trail import Trail
 
@@ -19,7 +20,7 @@ def conversation(inlet: Inlet) -> Endpoint:
         front: Front, request: web.Request, principal: Principal, trail: Trail
     ) -> web.StreamResponse:
         body = await read_body(front, request, principal.key)
-        call = inlet.parse(body, call_id=trail.id, at=trail.started_at)
+        call = with_head(inlet.parse(body, call_id=trail.id, at=trail.started_at), request, inlet)
         trail.model = call.model
         trail.stream = call.stream
         passage = front.relay.open(call, principal, trail)
@@ -30,6 +31,19 @@ def conversation(inlet: Inlet) -> Endpoint:
         return whole_answer(front, request, trail, passage.body, passage.content_type)
 
     return serve
+
+
+def with_head(call: Call, request: web.Request, inlet: Inlet) -> Call:
+    """The call with what of the request's head belongs to its dialect."""
+    if not inlet.headers:
+        return call
+    headers = {
+        name.lower(): value
+        for name, value in request.headers.items()
+        if name.lower().startswith(inlet.headers)
+    }
+    query = inlet.query if inlet.query in request.query_string.split("&") else ""
+    return structs.replace(call, headers=headers, query=query)
 
 
 async def _stream(

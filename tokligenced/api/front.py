@@ -1,7 +1,8 @@
 """What every endpoint shares: authentication, the call's trail, errors in the client's dialect, headers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import structlog
 from aiohttp import StreamReader, web
@@ -109,10 +110,16 @@ def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, s
 
 
 def whole_answer(
-    front: Front, request: web.Request, trail: Trail, body: bytes, content_type: str = JSON
+    front: Front,
+    request: web.Request,
+    trail: Trail,
+    body: bytes,
+    content_type: str = JSON,
+    *,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> web.Response:
-    """An answer that is not streamed, with what it cost."""
-    headers = answer_headers(front, trail, content_type)
+    """An answer that is not streamed, with what it cost, and `extra` headers."""
+    headers = {**answer_headers(front, trail, content_type), **extra}
     if trail.settled:
         headers["x-tokligence-cost"] = decimal_usd(trail.cost_nano)
     return ready.whole(request, body, headers)

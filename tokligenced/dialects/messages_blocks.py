@@ -3,13 +3,13 @@
 https://platform.claude.com/docs/en/build-with-claude/streaming#content-block-delta-types
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
+from tokligenced.dialects import free_text
 from tokligenced.dialects.conversation import (
     CallBegan,
     CallGrew,
@@ -53,17 +53,9 @@ class _Citation(Struct):
     title: str | None = None
 
 
-class _Input(Struct):
-    input: str
-
-
 _read_start = msgspec.json.Decoder(Start)
 _read_citation = msgspec.json.Decoder(_Citation)
-_read_input = msgspec.json.Decoder(_Input)
 _read_members = msgspec.json.Decoder(dict[str, Raw])
-
-# What an unfinished JSON string may end with: the beginning of an escape.
-_HALF_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)$")
 
 
 class Tools(Struct, frozen=True, kw_only=True):
@@ -217,7 +209,7 @@ class _Custom:
         return []
 
     def close(self) -> list[Event]:
-        return [CallGrew(0, self._call, _free_text("".join(self._pieces)))]
+        return [CallGrew(0, self._call, free_text.unwrapped("".join(self._pieces)))]
 
 
 class _Format:
@@ -280,14 +272,3 @@ def _given(start: Start) -> str:
     """The input that stands in the start already, empty for none."""
     given = bytes(start.input)
     return "" if given in {b"{}", b"null"} else given.decode()
-
-
-def _free_text(written: str) -> str:
-    """The free text within a custom tool's input; as far as it goes where the answer was cut off."""
-    closed = _HALF_ESCAPE.sub(lambda half: half[0][: -len(half[1])], written) + '"}'
-    for text in (written, closed):
-        try:
-            return _read_input.decode(text).input
-        except (msgspec.DecodeError, RecursionError):
-            continue
-    return written

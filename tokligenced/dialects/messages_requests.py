@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from tokligenced.dialects import free_text
 from tokligenced.dialects.conversation import Conversation, OutputFormat, Target, Tool, ToolChoice
 from tokligenced.dialects.messages_blocks import Tools
 from tokligenced.dialects.messages_media import CACHES, CacheControl
@@ -103,7 +104,6 @@ _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh"
 _LEAST_BUDGET = 1024
 
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_FREE_TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 _ANYTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 _ONLY_JSON = "Answer with one JSON object and nothing else: no text before or after it, no code fence."
@@ -208,9 +208,9 @@ def _tool(at: int, tool: Tool, target: Target, traits: Traits) -> _Tool:
         raise _invalid(param, "a tool's name is 1 to 128 letters, digits, '_' and '-'")
     cache = CACHES[tool.cache]
     if tool.kind == "custom":
-        description = "\n\n".join(part for part in (tool.description, _grammar(tool)) if part)
+        description = free_text.description(tool)
         return _Tool(
-            name=tool.name, input_schema=_FREE_TEXT, description=description or None, cache_control=cache
+            name=tool.name, input_schema=free_text.SCHEMA, description=description, cache_control=cache
         )
     schema = _ANYTHING if tool.schema is None else {"type": "object", **tool.schema}
     if schema["type"] != "object":
@@ -223,12 +223,6 @@ def _tool(at: int, tool: Tool, target: Target, traits: Traits) -> _Tool:
         strict=strict is not None,
         cache_control=cache,
     )
-
-
-def _grammar(tool: Tool) -> str:
-    if not tool.format or tool.format.get("type") == "text":
-        return ""
-    return f"The input must follow this grammar:\n{msgspec.json.encode(tool.format).decode()}"
 
 
 def _think(body: _Body, conversation: Conversation, layout: Layout, traits: Traits) -> None:

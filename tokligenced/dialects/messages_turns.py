@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct, structs
 
+from tokligenced.dialects import free_text
 from tokligenced.dialects.conversation import (
     Foreign,
     Media,
@@ -289,7 +290,7 @@ def _foreign(part: Foreign) -> list[Raw]:
 
 def _input(at: int, call: ToolCall) -> Raw:
     if call.kind == "custom":
-        return Raw(msgspec.json.encode({"input": call.arguments}))
+        return Raw(free_text.wrapped(call.arguments))
     written = call.arguments.strip().encode() or b"{}"
     try:
         _arguments.decode(written)

@@ -57,18 +57,17 @@ class Writer:
 
     def stream(self, events: Iterable[Event]) -> bytes:
         """What goes to the client now; empty when there is nothing to say yet."""
-        begins = False
         for event in events:
             match event:
                 case Began():
                     self._begin(event)
-                    begins = True
                 case Counted():
                     self._usage = event.usage
                 case _:
                     self._content.take(event)
         said = self._wire.taken()
-        if self._started or not (begins or said):
+        # Nothing leaves before there is something to say: until then another upstream can be asked.
+        if self._started or not said:
             return said
         self._started = True
         message = self._message([], None, None)

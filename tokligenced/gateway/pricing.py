@@ -95,7 +95,7 @@ def estimated_usage(call: Call, delivered: int, told: Usage | None = None) -> Us
     output = tokens_in(delivered)
     drawn = call.dialect == "images"
     return Usage(
-        input=_input_tokens(call),
+        input=input_tokens(call),
         output=0 if drawn else output,
         image_out=output if drawn else 0,
         images=told.images if told else 0,
@@ -107,7 +107,7 @@ def estimated_usage(call: Call, delivered: int, told: Usage | None = None) -> Us
 def expected_tokens(call: Call, model: Model) -> int:
     """Tokens to take from the rate limit until the true number is known."""
     output = call.max_output_tokens or min(model.max_output_tokens, _USUAL_OUTPUT)
-    return min(_input_tokens(call), model.context_window * call.inputs) + output * call.choices
+    return min(input_tokens(call), model.context_window * call.inputs) + output * call.choices
 
 
 # A client that names no limit rarely gets near the model's own; the difference is corrected at the end.
@@ -116,5 +116,6 @@ _USUAL_OUTPUT = 512
 _USUAL_ATTACHMENT = 1_500
 
 
-def _input_tokens(call: Call) -> int:
+def input_tokens(call: Call) -> int:
+    """The tokens that go in, as the gateway counts them itself: rather too many."""
     return tokens_in(call.text_bytes) + call.tokens + (call.images + call.files) * _USUAL_ATTACHMENT

@@ -100,7 +100,11 @@ class Relay:
 
 
 class Passage:
-    """One call on its way through; not shared, not used twice."""
+    """One call on its way through; not shared, not used twice.
+
+    `body` is the whole answer, or what of a stream has come by the time it is opened; that of a `counting`
+    call is empty where nobody could count.
+    """
 
     def __init__(self, relay: Relay, call: Call, principal: Principal, trail: Trail) -> None:
         self._relay = relay
@@ -181,6 +185,8 @@ class Passage:
                     self._response = None
                 self._exchange = None
                 self._relay.alert(leg.deployment.provider, error)
+                if self._call.counting:
+                    continue  # whoever asks can do without
                 if leg is route.legs[-1] or not error.safe_to_retry:
                     raise
             else:

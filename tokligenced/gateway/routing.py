@@ -63,7 +63,8 @@ class Router:
         model = self.model(call.model, key)
         legs = self._legs[model.id]
         if call.counting:
-            legs = tuple(leg for leg in legs if leg.provider.counts_tokens)
+            # Where nobody can count there is nobody to be asked, which is no reason to refuse.
+            return Route(model, tuple(leg for leg in legs if leg.provider.counts_tokens))
         if not legs:
             raise Unavailable(
                 "no_provider_available", f"No provider can serve '{call.model}'.", retry_after=60

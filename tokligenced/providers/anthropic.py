@@ -5,33 +5,43 @@ https://platform.claude.com/docs/en/api/overview
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec import structs
 
 from tokligenced.config import ProviderSettings
-from tokligenced.dialects import clients, messages_answers, messages_requests
+from tokligenced.dialects import (
+    clients,
+    messages_answers,
+    messages_counts,
+    messages_errors,
+    messages_requests,
+)
 from tokligenced.dialects.messages_requests import Traits
+from tokligenced.dialects.tasks import renamed
 from tokligenced.domain import Call, Deployment, Model
-from tokligenced.providers.base import Exchange, Remote
+from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
+from tokligenced.providers.metering import ReadingTap
+from tokligenced.providers.passing import Passed
 from tokligenced.providers.translated import Translated
 
 _VERSION = "2023-06-01"
 # https://platform.claude.com/docs/en/build-with-claude/files
-_FILES = "files-api-2025-04-14"
+_WITH_FILES = {"anthropic-beta": "files-api-2025-04-14"}
+_MOST_VARIANTS = 256
 
 
 class Anthropic(Remote):
     """An account at an upstream that speaks Anthropic's Messages."""
 
+    counts_tokens = True
+
     def __init__(self, settings: ProviderSettings) -> None:
         super().__init__(settings)
-        asked = {name: value for name, value in self.headers.items() if name.lower() == "anthropic-beta"}
-        others = {name: value for name, value in self.headers.items() if name not in asked}
+        betas = (value for name, value in self.headers.items() if name.lower() == "anthropic-beta")
+        self._betas = next(betas, "")
         # The same objects for all calls: the HTTP client remembers what it made of them.
-        self._with_files: Mapping[str, str] = {
-            **others,
-            "anthropic-beta": ",".join([*asked.values(), _FILES]),
-        }
+        self._variants: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def credentials(self) -> dict[str, str]:
         """The key goes in a header of its own."""
@@ -40,11 +50,53 @@ class Anthropic(Remote):
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """An exchange for a conversation, in whichever dialect the client holds it."""
+        if call.dialect == "messages":
+            return Passed(
+                self._pass("/v1/messages", call, deployment.model),
+                self.settings,
+                ReadingTap(messages_answers.Reader(), stream=call.stream),
+                read_error=messages_answers.read_error,
+                render_failure=partial(messages_errors.render_error_event, request_id=call.id),
+                own_errors=True,
+            )
+        return self._translate(call, model, deployment)
+
+    def count(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """An exchange that counts a conversation's tokens."""
+        return Passed(
+            self._pass("/v1/messages/count_tokens", call, deployment.model),
+            self.settings,
+            ReadingTap(messages_counts.Reader(), stream=False),
+            read_error=messages_answers.read_error,
+            render_failure=partial(messages_errors.render_error_event, request_id=call.id),
+            own_errors=True,
+        )
+
+    def _pass(self, path: str, call: Call, model: str) -> UpstreamRequest:
+        """The client's own request, with what of its head belongs to the dialect."""
+        if call.query:
+            path = f"{path}?{call.query}"
+        return self.request(path, model, renamed(call, model), self._with(call.headers))
+
+    def _with(self, asked: Mapping[str, str]) -> Mapping[str, str]:
+        """This provider's headers and the client's, the same object for the same ones."""
+        key = tuple(sorted(asked.items()))
+        headers = self._variants.get(key)
+        if headers is None:
+            betas = ",".join(filter(None, [self._betas, asked.get("anthropic-beta")]))
+            others = {name: value for name, value in self.headers.items() if name.lower() not in asked}
+            headers = {**others, **asked, **({"anthropic-beta": betas} if betas else {})}
+            if len(self._variants) >= _MOST_VARIANTS:
+                self._variants.clear()
+            self._variants[key] = headers
+        return headers
+
+    def _translate(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         client = clients.CLIENTS[call.dialect]
         request = messages_requests.write(
             client.read(call), self.target(model, deployment), traits(deployment.model)
         )
-        headers = self._with_files if request.uses_files else None
+        headers = self._with(_WITH_FILES) if request.uses_files else None
         return Translated(
             self.request("/v1/messages", deployment.model, request.body, headers),
             self.settings,
