@@ -200,6 +200,15 @@ async def test_other_ways_to_ask_are_answered_in_json(gateway: Gateway, line: st
     assert (set(found), found["type"]) == (ERROR_FIELDS, INVALID)
 
 
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/realtime", "/v1/messages"])
+async def test_websockets_are_refused_at_once(gateway: Gateway, path: str) -> None:
+    """A client that asks for a WebSocket is told 426, which makes it ask by HTTP."""
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    async with gateway.get(path, headers=with_key(gateway, **headers)) as response:
+        assert response.status == 426
+        assert (await response.json())["error"]["code"] == "websocket_unsupported"
+
+
 async def test_bodies_still_arriving_are_bounded_by_the_concurrency(gateway: Gateway) -> None:
     """A key may have as many bodies on their way as calls at a time; one more is 429 until one has come."""
     small = replace(gateway, key=await gateway.new_key(concurrency=1))

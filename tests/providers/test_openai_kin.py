@@ -7,7 +7,7 @@ import pytest
 
 from tokligenced.config import ProviderSettings, Secret
 from tokligenced.dialects import chat
-from tokligenced.domain import Deployment, Model
+from tokligenced.domain import Call, Deployment, Model
 from tokligenced.errors import InvalidRequest
 from tokligenced.providers import registry
 
@@ -105,3 +105,14 @@ def test_old_azure_versions_are_not_asked_for_usage(
     """Versions before stream_options refuse a request that has it."""
     monkeypatch.setitem(SPECIAL, "azure", {"api_version": version})
     assert ("stream_options" in sent("azure", "gpt", stream=True)) == asked
+
+
+@pytest.mark.parametrize("dialect", ["embeddings", "images", "rerank"])
+def test_deepseek_has_conversations_alone(dialect: Any) -> None:
+    """What DeepSeek does not serve is refused here, and not sent to be refused there."""
+    provider = registry.build(ProviderSettings(name="p", type="deepseek", base_url="http://x"))
+    deployment = Deployment(provider="p", model="m")
+    served = Model(id="m", name="m", context_window=9, max_output_tokens=0, deployments=(deployment,))
+    with pytest.raises(InvalidRequest) as refused:
+        provider.exchange(Call(dialect=dialect, model="m", body=b"{}", members={}), served, deployment)
+    assert refused.value.param == "model"

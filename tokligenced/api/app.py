@@ -55,6 +55,8 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
         allowed.append("HEAD")
 
     async def other(request: web.Request) -> web.Response:
+        if _upgrades(request):
+            return _no_websocket()
         error = InvalidRequest(
             "method_not_allowed", f"{request.method} is not allowed here; use {method}.", status=405
         )
@@ -74,7 +76,19 @@ async def _start(_request: web.Request) -> web.Response:
 
 
 async def _not_found(request: web.Request) -> web.Response:
+    if _upgrades(request):
+        return _no_websocket()
     return plain_refusal(InvalidRequest("not_found", f"There is nothing at {request.path}.", status=404))
+
+
+def _upgrades(request: web.Request) -> bool:
+    """Whether a client asks to go on by WebSocket, as Codex does before it falls back to HTTP."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _no_websocket() -> web.Response:
+    message = "There are no WebSockets here; ask by POST, and set stream for a stream."
+    return plain_refusal(InvalidRequest("websocket_unsupported", message, status=426))
 
 
 def plain_refusal(error: CallError) -> web.Response:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from tokligenced.domain import Call
+from tokligenced.domain import Call, Deployment, Model
 from tokligenced.errors import InvalidRequest
+from tokligenced.providers.base import Exchange
 from tokligenced.providers.openai import OpenAI
 
 _DEVELOPER = Raw(b'"developer"')
@@ -50,6 +51,18 @@ class DeepSeek(OpenAI):
         if schema is not None:
             changes["response_format"] = b'{"type":"json_object"}'
         return changes
+
+    def embed(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """DeepSeek embeds nothing."""
+        return self.unserved(call)
+
+    def draw(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """DeepSeek draws nothing."""
+        return self.unserved(call)
+
+    def rank(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
+        """DeepSeek ranks nothing."""
+        return self.unserved(call)
 
 
 def _wanted_schema(call: Call) -> bytes | None:

@@ -52,18 +52,12 @@ class Meter:
                     pass
 
 
-class ReadingTap:
-    """Lets an answer pass as it is, and meters what a reader of its dialect makes of it.
+class Metered:
+    """What an exchange tells of itself, by what its reader finds."""
 
-    `hide_usage` withholds the events that hold a usage alone, which the client did not ask for.
-    """
-
-    def __init__(self, reader: AnswerReader, *, stream: bool, hide_usage: bool = False) -> None:
+    def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
-        self._hide_usage = hide_usage
         self._meter = Meter()
-        self._splitter = sse.Splitter() if stream else None
-        self._whole: list[bytes] = []
 
     @property
     def usage(self) -> Usage | None:
@@ -84,6 +78,19 @@ class ReadingTap:
     def disbelieved(self) -> bool:
         """Whether the upstream told a usage that can't be."""
         return self._reader.disbelieved
+
+
+class ReadingTap(Metered):
+    """Lets an answer pass as it is, and meters what a reader of its dialect makes of it.
+
+    `hide_usage` withholds the events that hold a usage alone, which the client did not ask for.
+    """
+
+    def __init__(self, reader: AnswerReader, *, stream: bool, hide_usage: bool = False) -> None:
+        super().__init__(reader)
+        self._hide_usage = hide_usage
+        self._splitter = sse.Splitter() if stream else None
+        self._whole: list[bytes] = []
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the answer, give those that go on: whole events, none of a piece with an error."""

@@ -6,14 +6,13 @@ from tokligenced.config import ProviderSettings
 from tokligenced.dialects import sse
 from tokligenced.dialects.conversation import AnswerReader, AnswerWriter, Event
 from tokligenced.dialects.wire_error import ErrorInside, WireError
-from tokligenced.domain import Usage
 from tokligenced.errors import CallError
 from tokligenced.providers.base import UpstreamRequest
-from tokligenced.providers.metering import Meter
+from tokligenced.providers.metering import Metered
 from tokligenced.providers.rejections import error_inside, rejection
 
 
-class Translated:
+class Translated(Metered):
     """One attempt; not shared. `read_error` reads the upstream's body of an answer that is not a success."""
 
     def __init__(
@@ -26,35 +25,14 @@ class Translated:
         writer: AnswerWriter,
         read_error: Callable[[bytes], WireError],
     ) -> None:
+        super().__init__(reader)
         self.request = request
         self.content_type: str | None = "text/event-stream; charset=utf-8" if stream else "application/json"
-        self._meter = Meter()
         self._settings = settings
-        self._reader = reader
         self._writer = writer
         self._read_error = read_error
         self._splitter = sse.Splitter() if stream else None
         self._whole: list[bytes] = []
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the upstream said it counted."""
-        return self._meter.usage
-
-    @property
-    def told_at(self) -> int:
-        """How much was delivered when the upstream last told its usage."""
-        return self._meter.told_at
-
-    @property
-    def delivered(self) -> int:
-        """UTF-8 bytes of generated output that passed so far."""
-        return self._meter.delivered
-
-    @property
-    def disbelieved(self) -> bool:
-        """Whether the upstream told a usage that can't be."""
-        return self._reader.disbelieved
 
     def feed(self, chunk: bytes) -> bytes:
         """Take what the upstream sent, give what the client gets."""
