@@ -116,7 +116,8 @@ class Watch:
             return whole
         before = self.delivered
         try:
-            for event in sse.events(whole):
+            # Hardly anybody ends lines with a carriage return; without one this is far cheaper.
+            for event in whole.split(b"\n\n") if b"\r" not in whole else sse.events(whole):
                 self._look(event)
         except UpstreamFailed:
             self.delivered = before  # nothing of this piece goes on
@@ -151,7 +152,7 @@ class Watch:
         return out + written("response.failed", {"response": response}, self._next + 1)
 
     def _look(self, event: bytes) -> None:
-        data = sse.data_of(event)
+        data = _data_of(event)
         if data is None or data == b"[DONE]":
             return
         try:
@@ -196,6 +197,15 @@ class Watch:
             self.usage = usage_of(told, _searches(response))
             self.told_at = self.delivered
             self.disbelieved = self.usage is None
+
+
+def _data_of(event: bytes) -> bytes | None:
+    """As `sse.data_of`, but quick where it is a name and one line of data, as nearly all are."""
+    name, found, data = event.partition(b"\ndata: ")
+    plain = found and name.startswith(b"event:") and b"\n" not in name and b"\n" not in data
+    if plain and b"\r" not in event:
+        return data
+    return sse.data_of(event)
 
 
 def _told(error: WireError | str) -> WireError:
