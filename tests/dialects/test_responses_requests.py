@@ -1,6 +1,7 @@
 """Responses requests read into the hub."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -424,3 +425,14 @@ def test_what_coding_agents_send_is_served(name: str) -> None:
             part.name for turn in conversation.turns for part in turn.parts if isinstance(part, ToolCall)
         }
         assert called <= {tool.name for tool in conversation.tools}
+
+
+@pytest.mark.parametrize("depth", [100, 900, 100_000])
+def test_nesting_without_end_is_read_or_refused(depth: int) -> None:
+    """However deep namespaces or values stand within each other, it is the client's fault at most."""
+    spaces = b'[{"type":"namespace","name":"n","tools":' * depth + b"[]" + b"}]" * depth
+    values = b"[" * depth + b"]" * depth
+    call = b'[{"type":"local_shell_call","call_id":"c","action":{"a":%b}}]' % values
+    for body in (b'{"model":"m","input":"x","tools":%b}' % spaces, b'{"model":"m","input":%b}' % call):
+        with suppress(InvalidRequest):
+            responses_requests.read(responses_calls.parse(body))

@@ -20,9 +20,15 @@ class _Part(Struct, gc=False):
     type: str = "input_text"
 
 
-class _Tool(Struct):
+class _InnerTool(Struct, gc=False):
     type: str = "function"
-    tools: "list[_Tool] | None" = None
+
+
+class _Tool(Struct):
+    """A tool, or a namespace of them."""
+
+    type: str = "function"
+    tools: list[_InnerTool] | None = None
 
 
 class _Item(Struct):
@@ -102,7 +108,7 @@ def _parts(item: _Item) -> Iterator[_Part]:
 def _tool_types(tools: list[_Tool] | None) -> Iterator[str]:
     for tool in tools or ():
         yield tool.type
-        yield from _tool_types(tool.tools)
+        yield from (inner.type for inner in tool.tools or ())
 
 
 def request_for(call: Call, upstream_model: str) -> bytes:

@@ -6,7 +6,6 @@ https://platform.openai.com/docs/api-reference/responses/create#responses-create
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -63,7 +62,7 @@ class Item(Struct):
     namespace: str | None = None
     arguments: Raw = Raw(b"null")
     input: str | None = None
-    action: dict[str, Any] | None = None
+    action: Raw = Raw(b"{}")
     output: Content | dict[str, Raw] | None = None
     tools: list[_Found] | None = None
     result: str | None = None
@@ -191,7 +190,7 @@ def _arguments(item: Item, where: str) -> str:
     if item.type == "custom_tool_call":
         return item.input or ""
     if item.type == "local_shell_call":
-        return msgspec.json.encode(item.action or {}).decode()
+        return bytes(item.action).decode()
     written = bytes(item.arguments)
     if item.type == "tool_search_call" and written.startswith(b"{"):
         return written.decode()
