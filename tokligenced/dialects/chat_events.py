@@ -12,6 +12,7 @@ from tokligenced.dialects import chat_shape, free_text
 from tokligenced.dialects.chat_answers import read_error
 from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.conversation import (
+    AnswerReader,
     Began,
     CallBegan,
     CallGrew,
@@ -35,7 +36,7 @@ _read_images = msgspec.json.Decoder(dict[str, dict[str, str] | str | int | None]
 _PICTURE = re.compile(r"data:(image/[a-z0-9.+-]+);base64,(.+)", re.DOTALL)
 
 
-class Reader:
+class Reader(AnswerReader):
     """Reads one answer; not shared. `custom` names the functions that stand for tools of free text."""
 
     def __init__(self, mender: Mender, custom: frozenset[str] = frozenset()) -> None:

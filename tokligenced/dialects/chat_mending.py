@@ -15,9 +15,10 @@ from tokligenced.dialects.wire_error import ErrorInside, WireError
 
 Object = dict[str, Any]
 
-_REASONS = frozenset(get_args(chat_shape.FinishReason))
-_TIERS = frozenset(get_args(chat_shape.ServiceTier))
-_ROLES = frozenset(get_args(chat_shape.Role))
+# Tuples: what a vendor puts in the place of a word may be anything, and a list can't be looked for in a set.
+_REASONS = get_args(chat_shape.FinishReason)
+_TIERS = get_args(chat_shape.ServiceTier)
+_ROLES = get_args(chat_shape.Role)
 # Vendors' words for OpenAI's. Together, Mistral, Z.ai.
 _SAME_REASONS = {
     "eos": "stop",
@@ -26,7 +27,7 @@ _SAME_REASONS = {
     "max_tokens": "length",
 }
 # DeepSeek, OpenRouter, Z.ai: the answer broke off.
-_FAILURES = frozenset({"insufficient_system_resource", "error", "network_error"})
+_FAILURES = ("insufficient_system_resource", "error", "network_error")
 
 
 class _Seen(Struct):

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from tokligenced.dialects import body as json_body
 from tokligenced.dialects.chat_answers import read_error
-from tokligenced.dialects.conversation import Counted, Ended, Event, Said
+from tokligenced.dialects.conversation import AnswerReader, Counted, Ended, Event, Said
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
 from tokligenced.dialects.tasks import check_name
 from tokligenced.dialects.wire_error import ErrorInside, incomplete, not_the_dialect
@@ -78,7 +78,7 @@ class _Answer(Struct):
 _read_answer = msgspec.json.Decoder(_Answer)
 
 
-class Reader:
+class Reader(AnswerReader):
     """Reads one answer, which passes as it is; not shared."""
 
     def __init__(self) -> None:

@@ -334,6 +334,10 @@ class AnswerReader(Protocol):
     def end(self) -> list[Event]:
         """The stream is over; raises when the answer is not complete."""
 
+    def late(self) -> list[Event]:
+        """What has come and was not told yet, because it is wanted only when the answer breaks off."""
+        return []
+
 
 class AnswerWriter(Protocol):
     """Writes one answer in the client's dialect; not shared."""

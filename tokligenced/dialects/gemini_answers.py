@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tokligenced.dialects import gemini_errors, gemini_sources, media
 from tokligenced.dialects.conversation import (
+    AnswerReader,
     Began,
     CallBegan,
     CallGrew,
@@ -128,7 +129,7 @@ class _Choice:
         self.citations: list[Raw] = []
 
 
-class Reader:
+class Reader(AnswerReader):
     """Reads one answer; not shared. Raises `UpstreamFailed` for what is not the dialect.
 
     `call_id` makes ids for tool calls that came without; `model` is for an upstream that tells none.
@@ -153,6 +154,7 @@ class Reader:
         self._choices: dict[int, _Choice] = {}
         self._ids: set[str] = set()
         self._usage: WireUsage | None = None
+        self._unread: Raw | None = None
 
     def event(self, data: bytes) -> list[Event]:
         """The data of one event of a stream."""
@@ -185,6 +187,14 @@ class Reader:
             if finish == "content_filter" and choice.message:
                 out.append(Refused(index, choice.message))
             out.append(Ended(choice=index, finish=finish, native=choice.reason))
+        return out + self.late()
+
+    def late(self) -> list[Event]:
+        """The latest count, which was put off."""
+        out: list[Event] = []
+        if self._unread is not None:
+            self._count(self._unread, out)
+            self._unread = None
         return out
 
     def _chunk(self, chunk: _Chunk, out: list[Event]) -> None:
@@ -200,7 +210,12 @@ class Reader:
             blocked = self._choice(0)
             blocked.reason, blocked.message = feedback.block_reason, feedback.block_reason_message
         if chunk.usage_metadata is not UNSET:
-            self._count(chunk.usage_metadata, out)
+            # Every chunk counts anew, and only the last count is wanted; to read one costs more than all else
+            # of its chunk. The first is read at once, since it tells of the prompt.
+            if self._usage is None:
+                self._count(chunk.usage_metadata, out)
+            elif b"TokenCount" in bytes(chunk.usage_metadata):
+                self._unread = chunk.usage_metadata.copy()
 
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tokligenced.dialects import messages_usage
-from tokligenced.dialects.conversation import Began, Counted, Ended, Event, Finish, Refused
+from tokligenced.dialects.conversation import AnswerReader, Began, Counted, Ended, Event, Finish, Refused
 from tokligenced.dialects.messages_blocks import Block, Delta, Progress, Tools, block_of
 from tokligenced.dialects.messages_usage import WireUsage
 from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
@@ -91,7 +91,7 @@ def _error(error: WireError | str | None) -> WireError:
     return error if isinstance(error, WireError) else WireError(message=error or "")
 
 
-class Reader:
+class Reader(AnswerReader):
     """Reads one answer; not shared."""
 
     def __init__(self, tools: Tools | None = None) -> None:
@@ -131,7 +131,7 @@ class Reader:
             raise not_the_dialect(_WHAT) from None
         if answer.stop_reason is None:
             raise incomplete()
-        return events + self._count(answer.usage) + self._end(answer)
+        return events + self._over(answer, answer.usage)
 
     def end(self) -> list[Event]:
         """The stream is over; raises `UpstreamFailed` when the answer is not complete."""
@@ -150,8 +150,7 @@ class Reader:
             case "content_block_stop":
                 return self._close(event.index)
             case "message_delta":
-                stop = event.delta
-                return self._count(event.usage) + (self._end(stop) if stop and stop.stop_reason else [])
+                return self._over(event.delta, event.usage)
             case "message_stop":
                 return self._end(_EventDelta())
             case "error":
@@ -170,6 +169,11 @@ class Reader:
         if block is None:
             raise not_the_dialect(_WHAT)
         return block.close()
+
+    def _over(self, stop: _EventDelta | _Whole | None, usage: Raw) -> list[Event]:
+        """What is counted, and how the message ends; a refusal's words come first: the count covers them."""
+        events = self._end(stop) if stop and stop.stop_reason else []
+        return [*events[:-1], *self._count(usage), *events[-1:]]
 
     def _count(self, raw: Raw) -> list[Event]:
         try:

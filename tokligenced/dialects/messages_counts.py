@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import msgspec
 from msgspec import Meta, Struct
 
-from tokligenced.dialects.conversation import Counted, Event
+from tokligenced.dialects.conversation import AnswerReader, Counted, Event
 from tokligenced.dialects.wire_error import not_the_dialect
 from tokligenced.domain import Usage
 
@@ -21,7 +21,7 @@ _read = msgspec.json.Decoder(_Count)
 _WHAT = "a count of tokens"
 
 
-class Reader:
+class Reader(AnswerReader):
     """Reads one answer; not shared. Counting uses nothing up."""
 
     disbelieved = False

@@ -13,6 +13,8 @@ MAX_EVENT = 16 * 1024 * 1024
 
 _BOUNDARY = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE = re.compile(rb"\r\n|\n|\r")
+# An event as providers write nearly all of them: a name at most, and one line of data.
+_PLAIN = re.compile(rb"(?:event: [^\r\n]*+\r?\n)?data: ([^\r\n]*+)(?:\n\n|\r\n\r\n)")
 
 
 class Splitter:
@@ -58,6 +60,20 @@ def _last_boundary(text: bytearray, start: int) -> int:
     for match in _BOUNDARY.finditer(text, start, len(text) - text.endswith(b"\r")):
         last = match.end()
     return last
+
+
+def data_in(whole: bytes) -> list[bytes]:
+    """The data of each event of a piece that `Splitter.feed` gave; what has none is left out."""
+    found: list[bytes] = []
+    end = 0
+    for match in _PLAIN.finditer(whole):
+        if match.start() != end:
+            break
+        found.append(match[1])
+        end = match.end()
+    if end == len(whole):
+        return [data for data in found if data]
+    return [data for event in events(whole) if (data := data_of(event))]
 
 
 def events(whole: bytes) -> list[bytes]:

@@ -62,11 +62,13 @@ class Metered:
     @property
     def usage(self) -> Usage | None:
         """What the upstream counted."""
+        self._meter.note(self._reader.late())
         return self._meter.usage
 
     @property
     def told_at(self) -> int:
         """How much was delivered when the upstream last told its usage."""
+        self._meter.note(self._reader.late())
         return self._meter.told_at
 
     @property

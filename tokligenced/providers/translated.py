@@ -68,9 +68,8 @@ class Translated(Metered):
     def _pass(self, whole: bytes) -> bytes:
         events: list[Event] = []
         try:
-            for event in sse.events(whole):
-                if data := sse.data_of(event):
-                    events += self._reader.event(data)
+            for data in sse.data_in(whole):
+                events += self._reader.event(data)
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
         self._meter.note(events)
