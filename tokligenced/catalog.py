@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tokligenced.config import Config, Endpoints, ProviderSettings
+from tokligenced.config import Config, Endpoints, ProviderSettings, ResponseSettings
 from tokligenced.domain import Key, Limits, Model
 
 
@@ -19,6 +19,7 @@ class Catalog(Struct, frozen=True, kw_only=True):
     names: Mapping[str, Model]
     providers: Mapping[str, ProviderSettings]
     endpoints: Endpoints
+    responses: ResponseSettings
     default_limits: Limits
 
     def allowed(self, key: Key) -> list[Model]:
@@ -40,5 +41,6 @@ def build(config: Config) -> Catalog:
         names=names,
         providers=config.providers,
         endpoints=config.endpoints,
+        responses=config.responses,
         default_limits=config.limits,
     )

@@ -93,7 +93,7 @@ def test_everything_said(load: Load, tmp_path: Path) -> None:
         ("[sever]", 'sever: unknown key; did you mean "server"?'),
         (
             "qqq = 1",
-            "qqq: unknown key; known are accounts, database, endpoints, limits, log, models, providers, server",
+            "qqq: unknown key; known are accounts, database, endpoints, limits, log, models, providers, responses, server",
         ),
         ("[server]\nlisten_on = 'x:1'", 'server.listen_on: unknown key; did you mean "listen"?'),
         ("[database]\ndurabilty = 'full'", 'database.durabilty: unknown key; did you mean "durability"?'),

@@ -17,6 +17,7 @@ from tokligenced.config.settings import (
     LogFormat,
     LogLevel,
     LogSettings,
+    ResponseSettings,
     Server,
     Signup,
 )
@@ -72,6 +73,7 @@ def read(root: Table) -> Config:
         limits=_limits(root.table("limits")),
         accounts=_accounts(root.table("accounts")),
         endpoints=_endpoints(root.table("endpoints")),
+        responses=_responses(root.table("responses")),
         providers=providers.read(provider_tables),
         models=models.read(root.table("models"), provider_tables.names()),
     )
@@ -143,6 +145,16 @@ def _accounts(table: Table) -> AccountSettings:
     )
     table.done()
     return accounts
+
+
+def _responses(table: Table) -> ResponseSettings:
+    plain = ResponseSettings()
+    responses = ResponseSettings(
+        store=table.take("store", flag, plain.store),
+        retention=table.take("retention", time_limit, plain.retention),
+    )
+    table.done()
+    return responses
 
 
 def _endpoints(table: Table) -> Endpoints:

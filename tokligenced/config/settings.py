@@ -83,6 +83,13 @@ class Endpoints(Struct, frozen=True, kw_only=True):
     rerank: bool = False
 
 
+class ResponseSettings(Struct, frozen=True, kw_only=True):
+    """Whether responses are kept for clients that refer to them by id, and for how many seconds."""
+
+    store: bool = False
+    retention: float = 30 * 24 * 3600.0
+
+
 class DemoSettings(Struct, frozen=True, kw_only=True):
     """How slowly the embedded demo provider answers, in seconds."""
 
@@ -123,6 +130,7 @@ class Config(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits(requests_per_minute=60, tokens_per_minute=200_000, concurrency=20)
     accounts: AccountSettings = AccountSettings()
     endpoints: Endpoints = Endpoints()
+    responses: ResponseSettings = ResponseSettings()
     providers: Mapping[str, ProviderSettings] = {}
     models: Mapping[str, Model] = {}
     warnings: tuple[str, ...] = ()
