@@ -34,8 +34,14 @@ def build(front: Front) -> web.Application:
         _add(app, "POST", path, endpoint(front, "messages", told, booked=True, inlet=clients.MESSAGES))
         counting = endpoint(front, "count_tokens", counted, booked=True, inlet=clients.MESSAGES)
         _add(app, "POST", f"{path}/count_tokens", counting)
-    _add(app, "GET", "/v1/models", endpoint(front, "models", catalog.models, booked=False))
-    _add(app, "GET", "/v1/models/{model:.+}", endpoint(front, "models", catalog.model, booked=False))
+    for path, ours, theirs in (
+        ("/models", catalog.models, catalog.anthropic_models),
+        ("/models/{model:.+}", catalog.model, catalog.anthropic_model),
+    ):
+        plain = endpoint(front, "models", ours, booked=False)
+        anthropic = endpoint(front, "models", theirs, booked=False, inlet=clients.MESSAGES)
+        _add(app, "GET", f"/v1{path}", _by_version(plain, anthropic))
+        _add(app, "GET", f"/anthropic/v1{path}", anthropic)
     _add(app, "GET", "/v1/providers", endpoint(front, "providers", catalog.providers, booked=False))
     _add(app, "GET", "/v1/key", endpoint(front, "key", catalog.key, booked=False))
     _add(app, "GET", "/v1/credits", endpoint(front, "credits", account.balance, booked=False))
@@ -65,6 +71,15 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
         return response
 
     resource.add_route("*", other)
+
+
+def _by_version(plain: Handler, anthropic: Handler) -> Handler:
+    """One address for two dialects: Anthropic's clients say which version of it they speak."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await (anthropic if "anthropic-version" in request.headers else plain)(request)
+
+    return handle
 
 
 async def _healthz(_request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 import msgspec
 from aiohttp import web
 
+from tokligenced.api import model_lists
 from tokligenced.api.front import Front, whole_answer
 from tokligenced.domain import PICO_PER_USD, Model, Principal, Rates, decimal_usd
 from tokligenced.errors import InvalidRequest
@@ -29,22 +30,42 @@ _PRICES = {
 
 
 async def models(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
-    """Every model that the key may use, with its present price."""
+    """Every model that the key may use, with its present price; in Codex's shape when it is Codex."""
+    allowed = front.router.catalog.allowed(principal.key)
+    if "client_version" in request.query:
+        return whole_answer(front, request, trail, model_lists.codex_catalog(allowed))
     now = front.clock.wall_ms()
-    shown = [model_object(model, now) for model in front.router.catalog.allowed(principal.key)]
+    shown = [model_object(model, now) for model in allowed]
     return whole_answer(front, request, trail, msgspec.json.encode({"object": "list", "data": shown}))
 
 
 async def model(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
     """One model by its id or an alias; 404 for one that is not there or not for this key."""
+    shown = model_object(_found(front, request, principal), front.clock.wall_ms())
+    return whole_answer(front, request, trail, msgspec.json.encode(shown))
+
+
+async def anthropic_models(
+    front: Front, request: web.Request, principal: Principal, trail: Trail
+) -> web.Response:
+    """Every model that the key may use, page by page, in Anthropic's shape."""
+    page = model_lists.anthropic_page(front.router.catalog.allowed(principal.key), request.query)
+    return whole_answer(front, request, trail, page)
+
+
+async def anthropic_model(
+    front: Front, request: web.Request, principal: Principal, trail: Trail
+) -> web.Response:
+    """One model as `model` finds it, in Anthropic's shape."""
+    return whole_answer(front, request, trail, model_lists.described(_found(front, request, principal)))
+
+
+def _found(front: Front, request: web.Request, principal: Principal) -> Model:
     name = request.match_info["model"]
     try:
-        found = front.router.model(name, principal.key)
+        return front.router.model(name, principal.key)
     except InvalidRequest as error:
         raise InvalidRequest(error.code, error.message, param="model", status=404) from None
-    return whole_answer(
-        front, request, trail, msgspec.json.encode(model_object(found, front.clock.wall_ms()))
-    )
 
 
 def model_object(model: Model, now: int) -> dict[str, object]:
