@@ -38,6 +38,7 @@ from tokligenced.gateway.limits import RateLimiter
 from tokligenced.gateway.operations import OPERATIONS, Operations, Services
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.reports import Reports
+from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.runtime import Reloader, runtime_operations
 from tokligenced.gateway.upstream import HttpUpstream
@@ -157,6 +158,8 @@ async def assemble(
         tasks=call_tasks,
         alert=_alert,
     )
+    responses = ResponseStore(database, clock, lambda: router.catalog.responses)
+    call_tasks.spawn("responses", responses.sweep())
     call_tasks.spawn("live", live.watch())
     call_tasks.spawn("progress", relay.note_progress())
     call_tasks.spawn("witness", _witness_now_and_then(ledger))
@@ -170,6 +173,7 @@ async def assemble(
             relay=relay,
             ledger=ledger,
             reports=Reports(database),
+            responses=responses,
             live=live,
             clock=clock,
             ids=ids,

@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tokligenced.api import account, catalog, conversations, messages, tasks
+from tokligenced.api import account, catalog, conversations, messages, responses, tasks
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
 from tokligenced.dialects import clients
 from tokligenced.dialects.chat import render_error
@@ -28,6 +28,11 @@ def build(front: Front) -> web.Application:
     _add(app, "POST", "/v1/images/generations", endpoint(front, "images", tasks.images, booked=True))
     for path in ("/v1/rerank", "/v2/rerank"):
         _add(app, "POST", path, endpoint(front, "rerank", tasks.rerank, booked=True))
+    answer = endpoint(front, "responses", responses.create, booked=True)
+    _add(app, "POST", "/v1/responses", answer)
+    kept = endpoint(front, "response", responses.retrieve, booked=False)
+    forgotten = endpoint(front, "response", responses.delete, booked=False)
+    _add(app, "GET", "/v1/responses/{id}", kept, DELETE=forgotten)
     told = conversations.conversation(clients.MESSAGES)
     counted = messages.count_tokens
     for path in ("/v1/messages", "/anthropic/v1/messages"):
@@ -52,19 +57,23 @@ def build(front: Front) -> web.Application:
     return app
 
 
-def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+def _add(app: web.Application, method: str, path: str, handler: Handler, **others: Handler) -> None:
+    """Route a path by `method`, and by the names of `others`; any other method is refused."""
     resource = app.router.add_resource(path)
-    resource.add_route(method, handler, expect_handler=_expect)
-    allowed = [method]
-    if method == "GET":
-        resource.add_route("HEAD", handler, expect_handler=_expect)
-        allowed.append("HEAD")
+    handlers = {method: handler, **others}
+    if "GET" in handlers:
+        handlers["HEAD"] = handlers["GET"]
+    for name, serves in handlers.items():
+        resource.add_route(name, serves, expect_handler=_expect)
+    allowed = list(handlers)
 
     async def other(request: web.Request) -> web.Response:
         if _upgrades(request):
             return _no_websocket()
         error = InvalidRequest(
-            "method_not_allowed", f"{request.method} is not allowed here; use {method}.", status=405
+            "method_not_allowed",
+            f"{request.method} is not allowed here; use {' or '.join(allowed)}.",
+            status=405,
         )
         response = plain_refusal(error)
         response.headers["Allow"] = ", ".join(allowed)

@@ -1,6 +1,7 @@
 """Conversations, streamed or not: one way through the gateway for every dialect that clients speak."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import HttpVersion11, web
 from msgspec import structs
@@ -16,21 +17,44 @@ from tokligenced.gateway.trail import Trail
 def conversation(inlet: Inlet) -> Endpoint:
     """The endpoint for conversations in a client's dialect."""
 
-    async def serve(
+    async def endpoint(
         front: Front, request: web.Request, principal: Principal, trail: Trail
     ) -> web.StreamResponse:
-        body = await read_body(front, request, principal.key)
-        call = with_head(inlet.parse(body, call_id=trail.id, at=trail.started_at), request, inlet)
-        trail.model = call.model
-        trail.stream = call.stream
+        call = await read_call(front, request, principal, trail, inlet)
         passage = front.relay.open(call, principal, trail)
-        if call.stream:
-            return await _stream(front, request, trail, inlet, passage)
-        async with passage:
-            pass
-        return whole_answer(front, request, trail, passage.body, passage.content_type)
+        return await serve(front, request, trail, inlet, passage)
 
-    return serve
+    return endpoint
+
+
+async def read_call(
+    front: Front, request: web.Request, principal: Principal, trail: Trail, inlet: Inlet
+) -> Call:
+    """The call that a request makes. Raises `InvalidRequest` for what is none."""
+    body = await read_body(front, request, principal.key)
+    call = with_head(inlet.parse(body, call_id=trail.id, at=trail.started_at), request, inlet)
+    trail.model = call.model
+    trail.stream = call.stream
+    return call
+
+
+async def serve(
+    front: Front,
+    request: web.Request,
+    trail: Trail,
+    inlet: Inlet,
+    passage: Passage,
+    *,
+    watch: Callable[[bytes], None] | None = None,
+) -> web.StreamResponse:
+    """Answer a call, streamed or not; `watch` is shown all that the client gets."""
+    if trail.stream:
+        return await _stream(front, request, trail, inlet, passage, watch)
+    async with passage:
+        pass
+    if watch is not None:
+        watch(passage.body)
+    return whole_answer(front, request, trail, passage.body, passage.content_type)
 
 
 def with_head(call: Call, request: web.Request, inlet: Inlet) -> Call:
@@ -46,8 +70,13 @@ def with_head(call: Call, request: web.Request, inlet: Inlet) -> Call:
     return structs.replace(call, headers=headers, query=query)
 
 
-async def _stream(
-    front: Front, request: web.Request, trail: Trail, inlet: Inlet, passage: Passage
+async def _stream(  # noqa: PLR0917 - as `serve`
+    front: Front,
+    request: web.Request,
+    trail: Trail,
+    inlet: Inlet,
+    passage: Passage,
+    watch: Callable[[bytes], None] | None,
 ) -> web.StreamResponse:
     stream: LiveStream | None = None
     try:
@@ -59,8 +88,12 @@ async def _stream(
             await response.prepare(request)
             stream = front.live.open(request, response, inlet.keep_alive)
             if passage.body:
+                if watch is not None:
+                    watch(passage.body)
                 await stream.write(passage.body)
             async for chunk in passage.chunks():
+                if watch is not None:
+                    watch(chunk)
                 await stream.write(chunk)
             await stream.finish()
     except (Exception, asyncio.CancelledError) as error:

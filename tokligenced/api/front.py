@@ -20,6 +20,7 @@ from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.limits import RateLimiter, effective
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.reports import Reports
+from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.trail import Trail
 
@@ -36,6 +37,7 @@ class Front(Struct, frozen=True, kw_only=True):
     relay: Relay
     ledger: Ledger
     reports: Reports
+    responses: ResponseStore
     live: LiveStreams
     clock: Clock
     ids: IdSource

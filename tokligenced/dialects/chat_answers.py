@@ -132,6 +132,11 @@ class Watch:
         self._splitter = sse.Splitter() if stream else None
         self._whole: list[bytes] = []
 
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is over by its own word."""
+        return self._done
+
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the answer, give those that go on to the client.
 

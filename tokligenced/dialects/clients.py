@@ -14,6 +14,10 @@ from tokligenced.dialects import (
     messages_calls,
     messages_errors,
     messages_writer,
+    responses_calls,
+    responses_events,
+    responses_requests,
+    responses_writer,
     sse,
 )
 from tokligenced.dialects.conversation import AnswerWriter, Conversation
@@ -65,5 +69,11 @@ MESSAGES = Client(
     headers="anthropic-",
     query="beta=true",
 )
+RESPONSES = Client(
+    parse=responses_calls.parse,
+    read=responses_requests.read,
+    writer=responses_writer.Writer,
+    keep_alive=responses_events.KEEP_ALIVE,
+)
 COMPLETIONS = Inlet(parse=completions.parse)
-CLIENTS: Mapping[Dialect, Client] = {"chat": CHAT, "messages": MESSAGES}
+CLIENTS: Mapping[Dialect, Client] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}

@@ -119,6 +119,7 @@ class Passage:
         self._model: Model | None = None
         self._drains = False
         self._void = False
+        self._has_all = False
         self.body = b""
         self.content_type = ""
 
@@ -219,13 +220,20 @@ class Passage:
             self._trail.first_byte = self._relay.clock.monotonic()
 
     async def _next(self, exchange: Exchange, response: UpstreamResponse) -> bytes:
-        while chunk := await response.next():
+        while chunk := await self._arrival(exchange, response):
             if out := exchange.feed(chunk):
                 if self._trail.first_byte is None:
                     self._trail.first_byte = self._relay.clock.monotonic()
                 return out
         self._response = None
         return exchange.finish()
+
+    async def _arrival(self, exchange: Exchange, response: UpstreamResponse) -> bytes:
+        # Whoever waits here has handed over all that came before.
+        self._has_all = exchange.complete
+        chunk = await response.next()
+        self._has_all = False
+        return chunk
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The rest of a stream after `body`. Raises `UpstreamFailed` when it breaks off."""
@@ -235,6 +243,7 @@ class Passage:
             out = await self._next(exchange, self._response)
             if out:
                 yield out
+        self._has_all = True
 
     def failure(self, error: CallError) -> bytes:
         """What tells the client that its stream broke off."""
@@ -287,6 +296,8 @@ class Passage:
         """End the call in the books; synchronous, so that no cancellation can come in between."""
         relay, trail = self._relay, self._trail
         relay.streams.discard(self)
+        if client_left(error) and self._has_all:
+            error = None  # it has what it came for, and is free to close the connection first
         if self._response is not None:
             self._response.close()
             self._response = None

@@ -20,6 +20,12 @@ class Azure(OpenAI):
         # Older versions refuse to be asked for a stream's usage; versions are dates.
         self.ask_usage = not settings.api_version or settings.api_version >= "2024-09"
 
+    @property
+    def responds(self) -> bool:
+        """Azure's newer base has /responses, its deployments' paths have not."""
+        newer = self.settings.base_url.endswith("/openai/v1")
+        return newer if self.settings.responses is None else self.settings.responses
+
     def credentials(self) -> dict[str, str]:
         """The headers that prove who is asking."""
         key = self.settings.api_key

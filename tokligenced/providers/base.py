@@ -54,6 +54,10 @@ class Exchange(Protocol):
     def delivered(self) -> int:
         """UTF-8 bytes of generated text, tool arguments and reasoning that passed so far."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the client has all of the answer, though the connection may not be over yet."""
+
     def feed(self, chunk: bytes) -> bytes:
         """Take what the upstream sent, give what the client gets."""
 

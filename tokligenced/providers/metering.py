@@ -10,6 +10,7 @@ from tokligenced.dialects.conversation import (
     Carried,
     Counted,
     Drew,
+    Ended,
     Event,
     Refused,
     Said,
@@ -29,6 +30,7 @@ class Meter:
         self.usage: Usage | None = None
         self.told_at = 0
         self.delivered = 0
+        self.ended = False
 
     def note(self, events: Iterable[Event]) -> None:
         """Count what is delivered, and keep what the upstream counted."""
@@ -48,6 +50,8 @@ class Meter:
                 case Counted():
                     self.usage = event.usage
                     self.told_at = self.delivered
+                case Ended():
+                    self.ended = True
                 case _:
                     pass
 
@@ -93,6 +97,11 @@ class ReadingTap(Metered):
         self._hide_usage = hide_usage
         self._splitter = sse.Splitter() if stream else None
         self._whole: list[bytes] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is over by its own word."""
+        return self._meter.ended
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the answer, give those that go on: whole events, none of a piece with an error."""

@@ -16,6 +16,8 @@ from tokligenced.dialects import (
     embeddings,
     images,
     rerank,
+    responses_calls,
+    responses_watch,
 )
 from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.tasks import Answer, renamed
@@ -40,15 +42,29 @@ class OpenAI(Remote):
         self.ask_usage = True
 
     @property
+    def responds(self) -> bool:
+        """Whether this upstream has /responses of its own."""
+        return self.official if self.settings.responses is None else self.settings.responses
+
+    @property
     def limit_field(self) -> str:
         """What a limit on output is called here."""
         return "max_completion_tokens" if self.official else "max_tokens"
 
     def converse(self, call: Call, model: Model, deployment: Deployment) -> Exchange:
         """An exchange for a conversation, in whichever dialect the client holds it."""
+        name = deployment.model
+        if call.dialect == "responses" and self.responds:
+            tap = responses_watch.Watch(stream=call.stream)
+            return Passed(
+                self.request("/responses", name, responses_calls.request_for(call, name)),
+                self.settings,
+                tap,
+                read_error=chat_answers.read_error,
+                render_failure=tap.fail,
+            )
         if call.dialect != "chat":
             return self._translate(call, model, deployment)
-        name = deployment.model
         watch = chat_answers.Watch(
             Mender(call_id=call.id, created=call.at // 1000, model=name),
             stream=call.stream,

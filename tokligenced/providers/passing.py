@@ -30,6 +30,10 @@ class Tap(Protocol):
     def disbelieved(self) -> bool:
         """Whether it told a usage that can't be."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is over by its own word."""
+
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the answer, give those that go on. Raises `UpstreamFailed`, `ErrorInside`."""
 
@@ -82,6 +86,11 @@ class Passed:
     def delivered(self) -> int:
         """UTF-8 bytes of generated output that passed so far."""
         return self._tap.delivered
+
+    @property
+    def complete(self) -> bool:
+        """Whether the client has all of the answer."""
+        return self._tap.complete
 
     def feed(self, chunk: bytes) -> bytes:
         """Take what the upstream sent, give what the client gets."""

@@ -33,6 +33,7 @@ class Task:
         self.told_at = 0
         self.disbelieved = False
         self.delivered = 0
+        self.complete = False
         self._settings = settings
         self._read = read
         self._read_error = read_error

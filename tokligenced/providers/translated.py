@@ -27,6 +27,7 @@ class Translated(Metered):
     ) -> None:
         super().__init__(reader)
         self.request = request
+        self.complete = False
         self.content_type: str | None = "text/event-stream; charset=utf-8" if stream else "application/json"
         self._settings = settings
         self._writer = writer
@@ -55,6 +56,7 @@ class Translated(Metered):
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
         self._meter.note(events)
+        self.complete = True
         return out + self._writer.stream(events) + self._writer.end()
 
     def fail(self, error: CallError) -> bytes:
