@@ -128,7 +128,7 @@ def test_a_stream_in_its_order() -> None:
 
 
 def test_what_is_said_goes_out_at_once() -> None:
-    """The start waits for something to say; from then on each piece leaves with the events that brought it."""
+    """The start waits for something to say; then each piece leaves with the events that brought it."""
     writes = writer()
     assert writes.stream([Began(id="a", model="b")]) == b""
     said = writes.stream([Said(0, "x")])
