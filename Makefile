@@ -13,7 +13,7 @@ LIBDIR     ?= $(PREFIX)/lib/tokligenced
 SYSCONFDIR ?= /etc/tokligenced
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 
-.PHONY: help run test check bench torture install uninstall lock clean
+.PHONY: help run test check bench torture agents install uninstall lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,9 @@ bench: $(VENV)/.dev ## the gateway beside a bare relay, as one table
 torture: $(VENV)/.dev ## the long proofs of the ledger: kills, hang-ups, full disks
 	$(BIN)/python -m tests.torture $(ARGS)
 
+agents: $(VENV)/.dev ## Claude Code, Codex and opencode through the gateway to a scripted upstream
+	$(BIN)/python -m tests.e2e.agents $(ARGS)
+
 # A stamp is touched last, so an install that broke off is begun again.
 $(VENV)/.base:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
@@ -49,8 +52,8 @@ $(VENV)/.runtime: $(VENV)/.base .lock/build.txt .lock/runtime.txt pyproject.toml
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime .lock/dev.txt
-	@$(PIP) install --quiet --require-hashes -r .lock/dev.txt
+$(VENV)/.dev: $(VENV)/.runtime .lock/dev.txt .lock/clients.txt
+	@$(PIP) install --quiet --require-hashes -r .lock/dev.txt -r .lock/clients.txt
 	@touch $@
 
 $(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
@@ -88,7 +91,8 @@ lock: ## the dependencies of pyproject.toml resolved into .lock (UPGRADE=1: the 
 	$(COMPILE) --only-build-deps --build-deps-for wheel -o .lock/build.txt pyproject.toml
 	$(COMPILE) -o .lock/runtime.txt pyproject.toml
 	$(COMPILE) --extra dev -c .lock/runtime.txt -o .lock/dev.txt pyproject.toml
+	$(COMPILE) --extra clients -c .lock/dev.txt -o .lock/clients.txt pyproject.toml
 
 clean: ## everything that was made here
-	rm -rf $(VENV) build dist .run *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache $(JS)/node_modules
+	rm -rf $(VENV) build dist .run *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache $(JS)/node_modules tests/e2e/agents/node_modules
 	find tokligenced tests -name __pycache__ -type d -prune -exec rm -rf {} +
