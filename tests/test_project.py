@@ -129,7 +129,7 @@ def test_package_data() -> None:
     assert data <= installed
 
 
-@pytest.mark.parametrize("lock", ["build.txt", "runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["build.txt", "runtime.txt", "dev.txt", "clients.txt"])
 def test_locks_are_hashed(lock: str) -> None:
     """Every requirement in a lock is pinned to one version and has its hashes."""
     text = re.sub(r"^ *#.*\n|^\n", "", (ROOT / ".lock" / lock).read_text(), flags=re.MULTILINE)
@@ -148,6 +148,7 @@ def test_locks_cover_what_is_declared() -> None:
         "build.txt": PYPROJECT["build-system"]["requires"],
         "runtime.txt": project["dependencies"],
         "dev.txt": project["dependencies"] + project["optional-dependencies"]["dev"],
+        "clients.txt": project["dependencies"] + project["optional-dependencies"]["clients"],
     }
     missing = [
         f"{lock}: {text}"
@@ -160,8 +161,12 @@ def test_locks_cover_what_is_declared() -> None:
 
 
 def test_tests_run_what_is_served() -> None:
-    """The tests' lock holds the very versions that the gateway is served with."""
+    """The tests' locks hold the very versions that the gateway is served with, and fit together."""
     assert pins("runtime.txt").items() <= pins("dev.txt").items()
+    dev = pins("dev.txt")
+    assert {name: dev.get(name, version) for name, version in pins("clients.txt").items()} == pins(
+        "clients.txt"
+    )
 
 
 def test_readme_commands_exist() -> None:
