@@ -188,3 +188,14 @@ def test_a_total_that_is_missing_is_added_up(usage: dict[str, Any], expected: in
 def test_usage_without_counts_is_none() -> None:
     """What counts nothing is no usage."""
     assert whole(choices=[choice(SAID)], usage={"traffic": "free"})["usage"] is None
+
+
+@pytest.mark.parametrize("odd", [7, [1], {"a": 1}])
+def test_an_id_that_is_no_text_becomes_one(odd: object) -> None:
+    """Its pieces are still known by it."""
+    first = {"id": odd, "function": {"name": "f", "arguments": '{"a":'}}
+    more = {"id": odd, "function": {"arguments": "1}"}}
+    chunks = streamed(piece({"tool_calls": [first]}), piece({"tool_calls": [more]}), piece({}, "tool_calls"))
+    pieces = [call for one in chunks for call in one["choices"][0]["delta"].get("tool_calls", ())]
+    assert [call["index"] for call in pieces] == [0, 0]
+    assert "".join(call["function"]["arguments"] for call in pieces) == '{"a":1}'

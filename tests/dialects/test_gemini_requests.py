@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw, structs
 
 from tests.dialects import gemini_published
 from tests.dialects.gemini_talk import (
@@ -27,12 +28,14 @@ from tokligenced.dialects.conversation import (
     CallBegan,
     CallGrew,
     Conversation,
+    Foreign,
     Media,
     Reasoning,
     Refusal,
     Text,
     Thinking,
     Tool,
+    ToolChoice,
     Turn,
 )
 from tokligenced.errors import InvalidRequest
@@ -50,6 +53,8 @@ MODELS = (
     "gemini-flash-latest",
     "tunedModels/mine",
 )
+
+ASKED_ONCE = Conversation(turns=(turn("user", "Hi"),))
 
 
 def sent(conversation: Conversation, model: str = "gemini-2.5-flash") -> dict[str, Any]:
@@ -234,3 +239,28 @@ def test_the_rules_are_no_empty_promise() -> None:
         body = msgspec.json.encode(good | spoil)
         with pytest.raises((AssertionError, msgspec.ValidationError)):
             gemini_published.check(body, "gemini-3-flash-preview")
+
+
+@pytest.mark.parametrize("seed", [7, -1, 2**40 + 7])
+def test_a_seed_is_one_that_google_takes(seed: int) -> None:
+    """Seeds of 64 bits become ones of 32, the same for the same one; small ones stay."""
+    made = sent(structs.replace(ASKED_ONCE, seed=seed))["generationConfig"]["seed"]
+    assert made == sent(structs.replace(ASKED_ONCE, seed=seed))["generationConfig"]["seed"]
+    assert 0 <= made < 2**31
+    assert made == seed or not 0 <= seed < 2**31
+
+
+def test_a_call_can_not_be_forced_without_tools() -> None:
+    """As at OpenAI, the field is named."""
+    with pytest.raises(InvalidRequest) as refused:
+        sent(structs.replace(ASKED_ONCE, tool_choice=ToolChoice(mode="required")))
+    assert refused.value.param == "tool_choice"
+
+
+def test_a_block_that_only_its_own_provider_knows_is_refused_from_a_user() -> None:
+    """What a user shows must not go missing; what a model's own servers did may."""
+    block = Foreign(dialect="messages", block=Raw(b'{"type":"container_upload","file_id":"f"}'))
+    with pytest.raises(InvalidRequest, match="google"):
+        sent(Conversation(turns=(turn("user", "Read it", block),)))
+    said = sent(Conversation(turns=(turn("user", "Hi"), turn("assistant", "Done", block))))
+    assert said["contents"][1]["parts"] == [{"text": "Done"}]

@@ -45,8 +45,9 @@ class Reader(AnswerReader):
         self._custom = custom
         self._begun = False
         self._done = False
-        # For each call: its number within its choice, and the pieces of one of free text.
-        self._calls: dict[tuple[int, int], tuple[int, list[str] | None]] = {}
+        # By choice and the upstream's index: a call's number within its choice, and the pieces of free text.
+        self._calls: dict[int, dict[int, tuple[int, list[str] | None]]] = {}
+        self._free: list[tuple[int, int, list[str]]] = []
         self._open: set[int] = set()
         self._finished: set[int] = set()
 
@@ -134,13 +135,13 @@ class Reader(AnswerReader):
         self, choice: int, number: int, call: chat_shape.CallPiece | chat_shape.WholeCall, events: list[Event]
     ) -> None:
         function, custom = call.function, call.custom
-        known = self._calls.get((choice, number))
+        calls = self._calls.setdefault(choice, {})
+        known = calls.get(number)
         if known is None:
             name = (function.name if function else custom.name if custom else None) or ""
-            known = self._calls[choice, number] = (
-                sum(of == choice for of, _ in self._calls),
-                [] if name in self._custom else None,
-            )
+            known = calls[number] = len(calls), [] if name in self._custom else None
+            if known[1] is not None:
+                self._free.append((choice, known[0], known[1]))
             kind: CallKind = "custom" if custom or name in self._custom else "function"
             events.append(CallBegan(choice=choice, index=known[0], id=call.id or "", name=name, kind=kind))
         index, pieces = known
@@ -151,7 +152,7 @@ class Reader(AnswerReader):
             events.append(CallGrew(choice, index, text))
 
     def _finish(self, choice: int, reason: chat_shape.FinishReason, events: list[Event]) -> None:
-        for (of, _), (index, pieces) in self._calls.items():
+        for of, index, pieces in self._free:
             if of == choice and pieces:
                 events.append(CallGrew(choice, index, free_text.unwrapped("".join(pieces))))
                 pieces.clear()
@@ -159,7 +160,7 @@ class Reader(AnswerReader):
             return
         self._finished.add(choice)
         finish: Finish = "tool_calls" if reason == "function_call" else reason
-        if finish == "stop" and any(of == choice for of, _ in self._calls):
+        if finish == "stop" and choice in self._calls:
             finish = "tool_calls"  # as some vendors say it when a tool was forced
         events.append(Ended(choice=choice, finish=finish, native=None if reason == finish else reason))
 

@@ -31,11 +31,39 @@ _FAILURES = ("insufficient_system_resource", "error", "network_error")
 
 
 class _Seen(Struct):
-    """A tool call that has begun: its id, its place, and whether anything of its arguments came."""
+    """A tool call that has begun: its id and its place."""
 
     id: str
     index: int
-    filled: bool = False
+
+
+class _Calls:
+    """The tool calls of one choice; `unfilled` are those of whose arguments nothing came yet."""
+
+    __slots__ = ("by_id", "by_index", "last", "next", "unfilled")
+
+    def __init__(self) -> None:
+        self.by_index: dict[int, _Seen] = {}
+        self.by_id: dict[str, _Seen] = {}
+        self.unfilled: dict[int, _Seen] = {}
+        self.last: _Seen | None = None
+        self.next = 0
+
+    def begin(self, index: int, call_id: str) -> _Seen:
+        """A new call."""
+        seen = self.last = _Seen(call_id, index)
+        self.by_index[index] = self.by_id[call_id] = self.unfilled[index] = seen
+        self.next = max(self.next, index + 1)
+        return seen
+
+    def of(self, piece: Object, name: object) -> _Seen | None:
+        """The call that a piece belongs to; None for a new one, which some vendors do not number."""
+        call_id, index = piece.get("id"), piece.get("index")
+        named = self.by_id.get(call_id) if isinstance(call_id, str) else None
+        if not isinstance(index, int):
+            return named or (None if call_id or name else self.last)
+        seen = self.by_index.get(index)
+        return named if seen is not None and call_id and call_id != seen.id and name else seen
 
 
 class Mender:
@@ -45,32 +73,37 @@ class Mender:
         self._id = call_id
         self._created = created
         self._model = model
-        self._calls: dict[tuple[int, int], _Seen] = {}
+        self._choices: dict[int, _Calls] = {}
 
     def fits(self, chunk: chat_shape.Chunk) -> bool:
         """Whether a chunk of the right types also tells of tool calls what clients must know."""
         for choice in chunk.choices:
-            for piece in choice.delta.tool_calls or ():
-                part = piece.function or piece.custom
-                seen = self._calls.get((choice.index, piece.index))
-                if seen is None:
-                    if not (piece.id and piece.type and part and part.name):
-                        return False
-                    seen = self._begin(choice.index, piece.index, piece.id)
-                elif piece.id and piece.id != seen.id and part and part.name:
-                    return False
-                if piece.custom or (piece.function and piece.function.arguments):
-                    seen.filled = True
-            if choice.finish_reason is not None and self._unfilled(choice.index):
+            if choice.delta.tool_calls and not self._know(choice.index, choice.delta.tool_calls):
+                return False
+            if choice.finish_reason is not None and self._calls(choice.index).unfilled:
                 return False
         return True
 
-    def _begin(self, choice: int, index: int, call_id: str) -> _Seen:
-        seen = self._calls[choice, index] = _Seen(call_id, index)
-        return seen
+    def _know(self, choice: int, pieces: list[chat_shape.CallPiece]) -> bool:
+        calls = self._calls(choice)
+        for piece in pieces:
+            part = piece.function or piece.custom
+            seen = calls.by_index.get(piece.index)
+            if seen is None:
+                if not (piece.id and piece.type and part and part.name):
+                    return False
+                calls.begin(piece.index, piece.id)
+            elif piece.id and piece.id != seen.id and part and part.name:
+                return False
+            if piece.custom or (piece.function and piece.function.arguments):
+                calls.unfilled.pop(piece.index, None)
+        return True
 
-    def _unfilled(self, choice: int) -> list[_Seen]:
-        return [seen for (of, _), seen in self._calls.items() if of == choice and not seen.filled]
+    def _calls(self, choice: int) -> _Calls:
+        calls = self._choices.get(choice)
+        if calls is None:
+            calls = self._choices[choice] = _Calls()
+        return calls
 
     def whole(self, answer: Object) -> Object:
         """A whole answer as clients can read it; raises `ErrorInside` where it is none."""
@@ -127,10 +160,10 @@ class Mender:
             delta.pop("role", None)
         pieces = [self._piece(index, piece) for piece in _objects(delta.get("tool_calls"))]
         if mended["finish_reason"] is not None:
-            for seen in self._unfilled(index):
-                # A call without arguments has an empty object of them.
-                pieces.append({"index": seen.index, "function": {"arguments": "{}"}})
-                seen.filled = True
+            unfilled = self._calls(index).unfilled
+            # A call without arguments has an empty object of them.
+            pieces += [{"index": number, "function": {"arguments": "{}"}} for number in unfilled]
+            unfilled.clear()
         if pieces:
             delta["tool_calls"] = pieces
         return {**mended, "delta": delta}
@@ -140,31 +173,22 @@ class Mender:
         function = _function(function, empty="") if isinstance(function, dict) else None
         custom = piece.get("custom")
         name = (function or {}).get("name")
-        seen = self._call_of(choice, piece, name)
+        if (given := piece.get("id")) is not None and not isinstance(given, str):
+            piece = {**piece, "id": msgspec.json.encode(given).decode()}
+        calls = self._calls(choice)
+        seen = calls.of(piece, name)
         mended = dict(piece)
         if seen is None:
-            index = 1 + max([index for of, index in self._calls if of == choice], default=-1)
+            index = calls.next
             call_id = piece.get("id") or self._call_id(choice, index)
             mended |= {"id": call_id, "type": "custom" if custom else "function"}
-            seen = self._begin(choice, index, call_id)
+            seen = calls.begin(index, call_id)
         mended["index"] = seen.index
         if function is not None:
             mended["function"] = function
         if custom or (function or {}).get("arguments"):
-            seen.filled = True
+            calls.unfilled.pop(seen.index, None)
         return mended
-
-    def _call_of(self, choice: int, piece: Object, name: object) -> _Seen | None:
-        """The call that a piece belongs to; None for a new one, which some vendors do not number."""
-        call_id, index = piece.get("id"), piece.get("index")
-        if not isinstance(index, int):
-            mine = [seen for (of, _), seen in self._calls.items() if of == choice]
-            same = [seen for seen in mine if seen.id == call_id]
-            return same[-1] if same else None if call_id or name else mine[-1] if mine else None
-        seen = self._calls.get((choice, index))
-        if seen is not None and call_id and call_id != seen.id and name:
-            return next((s for (of, _), s in self._calls.items() if of == choice and s.id == call_id), None)
-        return seen
 
     def _call_id(self, choice: int, number: int) -> str:
         # OpenAI takes up to 40 characters; the last of a call's id are the random ones.

@@ -219,7 +219,8 @@ class _Choice:
             case Ended():
                 self.ended = event
             case Logged():
-                self.logprobs = [*(self.logprobs or ()), *event.tokens]
+                self.logprobs = self.logprobs or []
+                self.logprobs += event.tokens
             case CallGrew():
                 self.kept["tool_calls"][event.index][1].append(event.text)
             case CallBegan():

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from tokligenced.dialects import gemini_errors, gemini_sources, media
+from tokligenced.dialects import free_text, gemini_errors, gemini_sources, media
 from tokligenced.dialects.conversation import (
     AnswerReader,
     Began,
@@ -134,7 +134,7 @@ class Reader(AnswerReader):
 
     `call_id` makes ids for tool calls that came without; `model` is for an upstream that tells none.
     With `single_call` only the first tool call of a choice is told: Gemini can't be asked for one at a time.
-    The arguments of tools named in `customs` are the free text that `gemini_requests` asks for.
+    The arguments of tools named in `customs` are free text.
     """
 
     def __init__(
@@ -309,8 +309,7 @@ class Reader(AnswerReader):
         self._ids.add(made)
         custom = call.name in self._customs
         if custom:
-            given = (_read_object(arguments) or {}).get("input")
-            arguments = given if isinstance(given, str) else arguments
+            arguments = free_text.unwrapped(arguments)
         out.append(
             CallBegan(
                 choice=index,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw, Struct
 
-from tokligenced.dialects import media
+from tokligenced.dialects import free_text, media
 from tokligenced.dialects.conversation import (
     Foreign,
     Media,
@@ -108,6 +108,8 @@ class Contents:
         self._calls: dict[str, tuple[str, int]] = {}
         self._places = itertools.count()
         self._responses: list[tuple[int, Part]] = []
+        # Whether the last content holds tools' results, beside which Gemini wants nothing else.
+        self._answered = False
         self._beside: list[Part | Raw] = []
         for turn in turns:
             self._add(turn)
@@ -128,6 +130,8 @@ class Contents:
             case "tool":
                 self._beside += said
             case "user":
+                if any(isinstance(part, Foreign) and part.dialect != "gemini" for part in turn.parts):
+                    raise self._target.cannot("messages", "only another provider knows a part of it")
                 self._close_responses()
                 self._append("user", said)
 
@@ -135,8 +139,9 @@ class Contents:
         if not parts:
             return
         last = self.contents[-1] if self.contents else None
-        if last is None or last.role != role or _responds(last):
+        if last is None or last.role != role or self._answered:
             self.contents.append(Content(parts, role))
+            self._answered = False
         else:
             last.parts.extend(parts)
 
@@ -146,6 +151,7 @@ class Contents:
             self._responses.sort(key=lambda placed: placed[0])
             self.contents.append(Content([part for _, part in self._responses], "user"))
             self._responses = []
+            self._answered = True
         self._append("user", self._beside)
         self._beside = []
 
@@ -200,7 +206,7 @@ class Contents:
     def _call(self, call: ToolCall, signature: str | None) -> Part:
         self._calls[call.id] = (call.name, next(self._places))
         if call.kind == "custom":
-            args = _encode({"input": call.arguments})
+            args = free_text.wrapped(call.arguments)
         else:
             args = call.arguments.strip().encode() or b"{}"
             if not _is_object(args):
@@ -240,11 +246,6 @@ class Contents:
             (place, Part(function_response=FunctionResponse(name, response, result.call_id, within)))
         )
         self._beside += beside
-
-
-def _responds(content: Content) -> bool:
-    """Whether it holds tools' results, beside which Gemini wants nothing else."""
-    return any(isinstance(part, Part) and part.function_response is not None for part in content.parts)
 
 
 def _response(text: str, *, error: bool, media: bool) -> Raw:

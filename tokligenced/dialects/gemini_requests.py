@@ -10,19 +10,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokligenced.dialects import gemini_schema
+from tokligenced.dialects import free_text, gemini_schema
 from tokligenced.dialects.conversation import Conversation, Target, Tool
 from tokligenced.dialects.gemini_contents import Content, Contents
 from tokligenced.dialects.gemini_models import ThinkingConfig, Traits, thinking, traits
+from tokligenced.errors import InvalidRequest
 
 _MOST_STOPS = 5
+_LARGEST_SEED = 2**31 - 1
 _MODALITIES: Mapping[str, str] = {"text": "TEXT", "image": "IMAGE", "audio": "AUDIO"}
-# A custom tool takes free text: a function's only argument.
-_FREE_TEXT: dict[str, Any] = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 
 
 class _Declaration(Struct, rename="camel", omit_defaults=True):
@@ -86,6 +82,10 @@ def write(conversation: Conversation, target: Target) -> bytes:
     if conversation.tools:
         body.tools = [_Tools([_declaration(tool, able) for tool in conversation.tools])]
         body.tool_config = _tool_config(conversation, able)
+    elif conversation.tool_choice and conversation.tool_choice.mode == "required":
+        raise InvalidRequest(
+            "invalid_value", "Invalid value for 'tool_choice': there are no tools.", param="tool_choice"
+        )
     return msgspec.json.encode(body)
 
 
@@ -98,11 +98,7 @@ def _declaration(tool: Tool, able: Traits) -> _Declaration:
     made = _Declaration(tool.name, tool.description)
     schema = tool.schema
     if tool.kind == "custom":
-        schema = _FREE_TEXT
-        grammar = (tool.format or {}).get("grammar") or tool.format or {}
-        if isinstance(definition := grammar.get("definition"), str):
-            told = f"The input must match this {grammar.get('syntax', '')} grammar:\n{definition}"
-            made.description = f"{tool.description}\n\n{told}" if tool.description else told
+        schema, made.description = free_text.SCHEMA, free_text.description(tool)
     if schema is None or gemini_schema.is_empty(schema):
         return made
     if able.modern:
@@ -144,7 +140,8 @@ def _generation(conversation: Conversation, target: Target, able: Traits) -> _Ge
         top_p=conversation.top_p,
         top_k=conversation.top_k,
         stop_sequences=conversation.stop,
-        seed=conversation.seed,
+        # Google's are of 32 bits; the same seed stays the same.
+        seed=None if conversation.seed is None else conversation.seed & _LARGEST_SEED,
         candidate_count=conversation.choices if conversation.choices > 1 else None,
         presence_penalty=conversation.presence_penalty,
         frequency_penalty=conversation.frequency_penalty,
