@@ -1,6 +1,7 @@
 """Messages answers written from events: the order of a stream, whole messages, and the way back."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -388,3 +389,14 @@ def test_whatever_comes_the_protocol_holds(events: list[Event], size: int) -> No
     """No order of events opens two blocks at once, leaves one open, or adds to a closed one."""
     streamed(events, size)
     whole(events)
+
+
+def test_ids_of_calls_are_ones_that_anthropic_takes_back() -> None:
+    """A call's id from elsewhere is made legal, alike each time; a legal one stays."""
+    ids = []
+    for given_id in ("functions.get:0", "functions.get:0", "functions_get:0", "call_1"):
+        message = json.loads(writer().whole([CallBegan(choice=0, index=0, id=given_id, name="f"), STOP]))
+        ids.append(message["content"][0]["id"])
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[3] == "call_1"
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]+", one) for one in ids)

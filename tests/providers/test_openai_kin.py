@@ -116,3 +116,46 @@ def test_deepseek_has_conversations_alone(dialect: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         provider.exchange(Call(dialect=dialect, model="m", body=b"{}", members={}), served, deployment)
     assert refused.value.param == "model"
+
+
+MARKED = [
+    {"role": "user", "content": "hi"},
+    {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "hm",
+        "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}],
+        "tool_calls": [
+            {
+                "id": "c",
+                "type": "function",
+                "function": {"name": "f", "arguments": "{}"},
+                "extra_content": {"google": {"thought_signature": "s"}},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c", "content": "r"},
+]
+
+
+@pytest.mark.parametrize(("kind", "base_url"), [("openai", OFFICIAL), ("azure", "http://vendor")])
+def test_openai_gets_back_no_more_than_it_knows(kind: str, base_url: str) -> None:
+    """A conversation that another provider took part in goes on at OpenAI, which refuses unknown members."""
+    body = sent(kind, "gpt-4o", base_url, messages=MARKED)
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    answer = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert body["messages"] == [MARKED[0], answer, MARKED[2]]
+
+
+def test_calls_that_are_none_are_for_openai_to_refuse() -> None:
+    """Only what is known to be an extension is taken out."""
+    held = [{"role": "assistant", "reasoning_content": "hm", "tool_calls": 1}]
+    assert sent("openai", "gpt-4o", OFFICIAL, messages=held)["messages"] == [
+        {"role": "assistant", "tool_calls": 1}
+    ]
+
+
+@pytest.mark.parametrize("kind", ["openai", "deepseek"])
+def test_other_vendors_get_what_the_client_sent(kind: str) -> None:
+    """Many of them take reasoning back, some signatures too."""
+    assert sent(kind, "x", messages=MARKED)["messages"] == MARKED

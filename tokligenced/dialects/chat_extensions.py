@@ -8,12 +8,13 @@ A client that hands a message back as it got it hands these back too:
                                 https://ai.google.dev/gemini-api/docs/thought-signatures
 
 A block's `position` says after how many characters of text, tool calls and other such blocks it stood; it is
-left out where it came first of all.
+left out where it came first of all. OpenAI itself takes none of these members, nor visible reasoning.
 """
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Raw, Struct
 
 from tokligenced.dialects.conversation import Foreign, Part, Text, Thinking, ToolCall
@@ -29,6 +30,9 @@ class Position(Struct, frozen=True, omit_defaults=True):
     tools: _Count = 0
     blocks: _Count = 0
 
+
+_MEMBERS = ("thinking_blocks", "provider_blocks", "extra_content", "reasoning_content")
+_read_objects = msgspec.json.Decoder(list[dict[str, Raw]])
 
 Placed = tuple[Position, Thinking | Foreign]
 _FIRST = Position()
@@ -104,19 +108,51 @@ def in_their_places(blocks: Sequence[Placed], said: Sequence[Part], calls: Seque
     if not blocks:
         return [*said, *calls]
     found: list[Part] = []
-    left, waiting = list(said), list(calls)
-    characters = 0
+    # How far they are told: characters in all, parts, characters of the part that is next, and calls.
+    characters = parts = begun = called = 0
     for position, block in sorted(blocks, key=_by_position):
-        while left and characters < position.text:
-            part = left.pop(0)
-            if isinstance(part, Text):
-                room = position.text - characters
-                characters += min(room, len(part.text))
-                if len(part.text) > room:
-                    left.insert(0, Text(text=part.text[room:], cache=part.cache, signature=part.signature))
-                    part = Text(text=part.text[:room])
-            found.append(part)
-        while waiting and len(calls) - len(waiting) < position.tools:
-            found.append(waiting.pop(0))
+        while parts < len(said) and characters < position.text:
+            part = said[parts]
+            end = begun + position.text - characters
+            if isinstance(part, Text) and end < len(part.text):
+                found.append(Text(text=part.text[begun:end]))
+                characters, begun = position.text, end
+                continue
+            characters += len(part.text) - begun if isinstance(part, Text) else 0
+            found.append(_from(part, begun))
+            parts, begun = parts + 1, 0
+        found += calls[called : position.tools]
+        called = max(called, position.tools)
         found.append(block)
-    return found + left + waiting
+    return [
+        *found,
+        *(_from(part, begun) for part in said[parts : parts + 1]),
+        *said[parts + 1 :],
+        *calls[called:],
+    ]
+
+
+def _from(part: Part, begun: int) -> Part:
+    """The part without what of its text is told already."""
+    if not begun or not isinstance(part, Text):
+        return part
+    return Text(text=part.text[begun:], cache=part.cache, signature=part.signature)
+
+
+def left_out(messages: bytes) -> bytes | None:
+    """A request's messages for who knows OpenAI's own members alone; None where they hold no others."""
+    if not any(b'"%b"' % name.encode() in messages for name in _MEMBERS):
+        return None
+    kept = [_known(message) for message in _read_objects.decode(messages)]
+    for message in kept:
+        try:
+            calls = _read_objects.decode(message.get("tool_calls", Raw(b"[]")))
+        except msgspec.ValidationError:
+            continue  # the provider says what is wrong with them
+        if calls:
+            message["tool_calls"] = Raw(msgspec.json.encode([_known(call) for call in calls]))
+    return msgspec.json.encode(kept)
+
+
+def _known(members: dict[str, Raw]) -> dict[str, Raw]:
+    return {name: value for name, value in members.items() if name not in _MEMBERS}

@@ -131,7 +131,8 @@ class _Builder:
         self._instructions: list[TextBlock] = []
         self._waiting: dict[str, str] = {}
         self._asked_at = 0
-        self._ids: set[str] = set()
+        # Each id that was given out, and the last number put behind it.
+        self._ids: dict[str, int] = {}
         self._results = 0
         self._uses_files = False
 
@@ -263,15 +264,21 @@ class _Builder:
 
         Some clients count their calls anew in every turn, while Anthropic wants each id once.
         """
-        legal = given
-        if not _LEGAL.fullmatch(given):
-            legal = f"{_ILLEGAL.sub('_', given)[:40]}_{hashlib.sha256(given.encode()).hexdigest()[:16]}"
-        fresh, turn = legal, 1
+        legal = legal_id(given)
+        fresh, turn = legal, self._ids.get(legal, 1)
         while fresh in self._ids:
             turn += 1
             fresh = f"{legal}_{turn}"
-        self._ids.add(fresh)
+        self._ids[fresh] = 1
+        self._ids[legal] = turn
         return fresh
+
+
+def legal_id(given: str) -> str:
+    """A call's id in the letters that Anthropic takes, always the same for the same one."""
+    if _LEGAL.fullmatch(given):
+        return given
+    return f"{_ILLEGAL.sub('_', given)[:40]}_{hashlib.sha256(given.encode()).hexdigest()[:16]}"
 
 
 def _text(part: Text) -> list[TextBlock]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Raw
 
-from tokligenced.dialects import messages_errors, messages_usage
+from tokligenced.dialects import free_text, messages_errors, messages_usage
 from tokligenced.dialects.conversation import (
     Began,
     CallBegan,
@@ -27,6 +27,7 @@ from tokligenced.dialects.conversation import (
     Thought,
 )
 from tokligenced.dialects.messages_answers import FINISHES
+from tokligenced.dialects.messages_turns import legal_id
 from tokligenced.domain import Call, Usage
 from tokligenced.errors import CallError
 
@@ -232,6 +233,8 @@ class _Content:
         elif self._open == "tool_use" and not _is_object("".join(self._arguments)):
             self._held = [event]
         else:
+            if self._open == "tool_use":
+                self._close()  # once its arguments are complete they need not be looked at again
             self._say(event)
 
     def end(self) -> None:
@@ -316,7 +319,7 @@ class _Content:
             return
         if self._open == "tool_use" and self._call.kind == "custom":
             # Free text has its place in an object, as everything a tool is called with.
-            written = _encode({"input": "".join(self._arguments)}).decode()
+            written = free_text.wrapped("".join(self._arguments)).decode()
             self._out.add("input_json_delta", "partial_json", written)
         self._arguments.clear()
         self._open = ""
@@ -324,7 +327,7 @@ class _Content:
 
 
 def _tool_use(began: CallBegan) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "tool_use", "id": began.id, "name": began.name, "input": {}}
+    block: dict[str, Any] = {"type": "tool_use", "id": legal_id(began.id), "name": began.name, "input": {}}
     if began.signature is not None:
         # Google wants it back with the call; it travels as in Google's own compatible API.
         block["extra_content"] = {"google": {"thought_signature": began.signature}}

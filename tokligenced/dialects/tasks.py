@@ -1,5 +1,7 @@
 """What embeddings, images and reranking have in common: one request, one whole answer, no conversation."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -51,11 +53,11 @@ def size_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def renamed(call: Call, upstream_model: str) -> bytes:
-    """The client's own request with the upstream's name for the model, all else untouched."""
-    if upstream_model == call.model:
-        return call.body
-    return json_body.changed(call.body, call.members, {"model": msgspec.json.encode(upstream_model)})
+def renamed(call: Call, upstream_model: str, changes: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """The client's own request with the upstream's name for the model and these members, else untouched."""
+    if upstream_model != call.model:
+        changes = {**changes, "model": msgspec.json.encode(upstream_model)}
+    return json_body.changed(call.body, call.members, changes) if changes else call.body
 
 
 def given(call: Call, *names: str) -> dict[str, Raw]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
+import msgspec
 from msgspec import structs
 
 from tokligenced.config import ProviderSettings
@@ -15,6 +16,7 @@ from tokligenced.dialects import (
     messages_answers,
     messages_counts,
     messages_errors,
+    messages_mending,
     messages_requests,
 )
 from tokligenced.dialects.messages_requests import Traits
@@ -76,7 +78,12 @@ class Anthropic(Remote):
         """The client's own request, with what of its head belongs to the dialect."""
         if call.query:
             path = f"{path}?{call.query}"
-        return self.request(path, model, renamed(call, model), self._with(call.headers))
+        try:
+            messages = messages_mending.mended(call.member("messages"))
+        except msgspec.DecodeError:
+            messages = None  # the provider says what is wrong with them
+        body = renamed(call, model, {} if messages is None else {"messages": messages})
+        return self.request(path, model, body, self._with(call.headers))
 
     def _with(self, asked: Mapping[str, str]) -> Mapping[str, str]:
         """This provider's headers and the client's, the same object for the same ones."""

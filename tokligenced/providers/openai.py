@@ -10,6 +10,7 @@ from tokligenced.dialects import (
     chat_answers,
     chat_bodies,
     chat_events,
+    chat_extensions,
     clients,
     completions,
     detail_error,
@@ -60,7 +61,7 @@ class OpenAI(Remote):
                 self.request("/responses", name, responses_calls.request_for(call, name)),
                 self.settings,
                 tap,
-                read_error=chat_answers.read_error,
+                read_error=detail_error.read_error,
                 render_failure=tap.fail,
             )
         if call.dialect != "chat":
@@ -75,7 +76,7 @@ class OpenAI(Remote):
             self._ask(call, name),
             self.settings,
             watch,
-            read_error=chat_answers.read_error,
+            read_error=detail_error.read_error,
             render_failure=chat.render_error_event,
         )
 
@@ -96,7 +97,7 @@ class OpenAI(Remote):
             stream=call.stream,
             reader=reader,
             writer=client.writer(call, deployment.model),
-            read_error=chat_answers.read_error,
+            read_error=detail_error.read_error,
         )
 
     def traits(self, model: str) -> chat_bodies.Traits:
@@ -120,10 +121,13 @@ class OpenAI(Remote):
 
     def changes(self, call: Call, model: str) -> dict[str, bytes]:
         """What of a request is said otherwise here."""
+        changes: dict[str, bytes] = {}
+        if self.official and (messages := chat_extensions.left_out(call.member("messages"))) is not None:
+            changes["messages"] = messages
         limit = call.member("max_tokens") if self.official and _REASONS.match(model) else b""
         if limit and not call.member("max_completion_tokens"):
-            return {"max_completion_tokens": limit, "max_tokens": b"null"}
-        return {}
+            changes |= {"max_completion_tokens": limit, "max_tokens": b"null"}
+        return changes
 
     def complete(self, call: Call, model: Model, deployment: Deployment) -> Exchange:  # noqa: ARG002
         """An exchange for a legacy completion, which only the client's own dialect has."""
@@ -134,7 +138,7 @@ class OpenAI(Remote):
             self.request("/completions", name, body),
             self.settings,
             ReadingTap(completions.Reader(), stream=call.stream, hide_usage=hide_usage),
-            read_error=chat_answers.read_error,
+            read_error=detail_error.read_error,
             render_failure=chat.render_error_event,
         )
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects.wire_error import ErrorInside, WireError
 from tokligenced.domain import Usage
@@ -113,7 +115,15 @@ class Passed:
     def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """What an answer that is not a success means."""
         error = rejection(status, headers, self._read_error(body), self._settings)
-        if self._own_errors and isinstance(error, InvalidRequest):
+        # Clients of the dialect read JSON; what a proxy between says in HTML is told as others' errors are.
+        if self._own_errors and isinstance(error, InvalidRequest) and _is_object(body):
             error.status = status
-            error.body = without_secrets(body.decode(errors="replace"), self._settings).encode()
+            error.body = without_secrets(body.decode(), self._settings).encode()
         return error
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
