@@ -139,6 +139,7 @@ def test_every_choice_must_finish() -> None:
     [
         {"function_call": {"name": "f", "arguments": "x" * 900}},
         {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "x" * 900}}]},
+        {"tool_calls": [{"index": 0, "custom": {"name": "f", "input": "x" * 900}}]},
         {"reasoning_content": "x" * 900},
         {"content": "", "refusal": "x" * 900},
         {"audio": {"data": "A" * 300_000}},
@@ -243,3 +244,23 @@ def test_a_wrong_value_is_named(name: str, value: object) -> None:
     """A parameter of the wrong type or out of range is refused by its name."""
     body = json.dumps({"model": "m", "messages": [{}], name: value}).encode()
     assert_refused(body, "invalid_value", name)
+
+
+def test_a_whole_call_of_a_custom_tool_is_counted_as_delivered() -> None:
+    """Free text counts as arguments do where it fits OpenAI's types, too."""
+    custom = {"name": "f", "input": "x" * 900}
+    delta = {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": custom}]}
+    chunk = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    choice = {"index": 0, "delta": delta, "finish_reason": None}
+    watch = watch_for()
+    watch.feed(b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n")
+    assert watch.delivered == 901
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_not_utf8_is_not_passed_on(stream: bool) -> None:
+    """Bytes that no client could decode are an upstream's failure, wherever they stand."""
+    answer = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}],"x":"\xff"}'
+    sent = b"data: %b\n\ndata: [DONE]\n\n" % answer if stream else answer
+    with pytest.raises(UpstreamFailed, match="UTF-8"):
+        through(watch_for(stream=stream), [sent])

@@ -65,3 +65,8 @@ def test_long_event_costs_no_square() -> None:
     for _ in range(200_000):
         assert splitter.feed(b"x") == b""
     assert splitter.feed(b"\n\n") != b""
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    """The first event of a stream that begins with one is not lost."""
+    assert sse.data_in(b"\xef\xbb\xbfdata: a\n\ndata: b\n\n") == [b"a", b"b"]

@@ -7,7 +7,7 @@ import pytest
 
 from tokligenced.config import ProviderSettings
 from tokligenced.config.settings import Secret
-from tokligenced.dialects import chat
+from tokligenced.dialects import chat, messages
 from tokligenced.domain import Deployment, Model, Usage
 from tokligenced.errors import InvalidRequest, UpstreamFailed
 from tokligenced.providers.anthropic import Anthropic, traits
@@ -204,3 +204,62 @@ def test_each_generation_is_known_by_name(
         found = traits(model)
         assert (found.thinking, found.off, len(found.efforts)) == (thinking, off, efforts)
         assert (found.sampling, found.structured, found.system_turns) == (sampling, structured, system_turns)
+
+
+def passing(body: dict[str, Any]) -> Exchange:
+    """An exchange for a client that speaks Anthropic's own dialect."""
+    request = {"model": "claude-sonnet-4-5", "max_tokens": 9, **body}
+    call = messages.parse(json.dumps(request).encode(), call_id="req_1", at=1)
+    return provider().exchange(call, MODEL, DEPLOYMENT)
+
+
+def test_another_providers_marks_do_not_reach_it() -> None:
+    """A conversation that another provider took part in goes on here, where it would be refused."""
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    marked = {**call, "extra_content": {"google": {"thought_signature": "s"}}}
+    thought = {"type": "thinking", "thinking": "hm", "signature": ""}
+    asked = {"role": "user", "content": "Hi"}
+    held = [asked, {"role": "assistant", "content": [thought, marked]}]
+    body = json.loads(passing({"messages": held}).request.body)
+    assert body["messages"] == [asked, {"role": "assistant", "content": [call]}]
+    assert body["max_tokens"] == 9
+
+
+def test_its_own_conversation_passes_as_the_bytes_that_came() -> None:
+    """Where all is Anthropic's, the very object that arrived leaves."""
+    body = b'{"model":"claude-sonnet-4-5","max_tokens":9, "messages":[{"role":"user","content":"Hi"}]}'
+    call = messages.parse(body, call_id="req_1", at=1)
+    assert provider().exchange(call, MODEL, DEPLOYMENT).request.body is body
+
+
+def test_a_refusal_that_is_not_json_is_told_in_json() -> None:
+    """What a proxy on the way says in HTML is no body for a client that reads JSON."""
+    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    html = passing(asked).reject(413, {}, b"<html>too large</html>")
+    own = passing(asked).reject(400, {}, b'{"type":"error","error":{"type":"x","message":"no"}}')
+    assert html.body is None
+    assert own.body == b'{"type":"error","error":{"type":"x","message":"no"}}'
+
+
+def test_a_block_over_several_lines_stays_one_event() -> None:
+    """Data that an upstream spread over lines is one line for the client, or its event would be cut."""
+    made = exchange(stream=True)
+    block = b'{"type":"server_tool_use",\ndata: "id":"s","name":"web_search","input":{}}'
+    out = made.feed(
+        b'data: {"type":"content_block_start","index":0,"content_block":%b}\n\n'
+        b'data: {"type":"content_block_stop","index":0}\n\n' % block
+    )
+    (only,) = [line for line in out.split(b"\n") if line]
+    (carried,) = json.loads(only.removeprefix(b"data: "))["choices"][0]["delta"]["provider_blocks"]
+    assert carried["block"] == {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+
+
+def test_what_is_not_utf8_never_reaches_a_client() -> None:
+    """Nor does it where a member that nobody reads holds it."""
+    block = b'{"type":"server_tool_use","id":"\xff","input":{}}'
+    with pytest.raises(UpstreamFailed):
+        exchange(stream=True).feed(b'data: {"type":"x","block":%b}\n\n' % block)
+    whole = exchange()
+    whole.feed(b'{"type":"message","content":[%b],"stop_reason":"end_turn"}' % block)
+    with pytest.raises(UpstreamFailed):
+        whole.finish()

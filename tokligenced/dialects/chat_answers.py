@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from tokligenced.dialects import chat_shape, sse
 from tokligenced.dialects.chat_mending import Mender
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
-from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
+from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect, utf8
 from tokligenced.domain import Usage
 from tokligenced.errors import UpstreamFailed
 
@@ -23,8 +23,14 @@ class _Function(Struct, gc=False):
     arguments: str | None = None
 
 
+class _Custom(Struct, gc=False):
+    name: str | None = None
+    input: str | None = None
+
+
 class _ToolCall(Struct, gc=False):
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _Audio(Struct, gc=False):
@@ -146,7 +152,7 @@ class Watch:
         if splitter is None:
             self._whole.append(chunk)
             return b""
-        whole = splitter.feed(chunk)
+        whole = utf8(splitter.feed(chunk))
         if not whole:
             return whole
         passed = self._pass_as_one(whole)
@@ -162,7 +168,7 @@ class Watch:
     def finish(self) -> bytes:
         """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
         if self._splitter is None:
-            whole = self._whole[0] if len(self._whole) == 1 else b"".join(self._whole)
+            whole = utf8(self._whole[0] if len(self._whole) == 1 else b"".join(self._whole))
             try:
                 answer: _Any = chat_shape.read_completion.decode(whole)
             except _UNREADABLE:
@@ -175,7 +181,7 @@ class Watch:
             return whole
         # The specification drops an event without its closing empty line; providers' last `[DONE]`
         # comes that way at times, so it counts here.
-        rest = self._splitter.flush()
+        rest = utf8(self._splitter.flush())
         out = self._passed(rest) if rest else b""
         if not self._done and len(self._finished) < self._choices:
             raise incomplete()
@@ -289,6 +295,8 @@ def _size_of_rest(part: "chat_shape.Delta | chat_shape.Message | _Delta") -> int
     for call in part.tool_calls or ():
         if call.function is not None:
             texts += call.function.name, call.function.arguments
+        if call.custom is not None:
+            texts += call.custom.name, call.custom.input
     if part.function_call is not None:
         texts += part.function_call.name, part.function_call.arguments
     size = sum([_size(text) for text in texts if text])

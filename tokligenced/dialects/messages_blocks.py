@@ -252,13 +252,16 @@ class _Foreign:
         return [Carried(0, Foreign(dialect="messages", block=self._whole()))]
 
     def _whole(self) -> Raw:
-        if not (written := "".join(self._pieces)):
-            return self._raw.copy()
+        written = "".join(self._pieces)
+        whole = bytes(self._raw)
         try:
             msgspec.json.decode(written)
         except (msgspec.DecodeError, RecursionError):
-            return self._raw.copy()  # cut off by the limit on output
-        return Raw(msgspec.json.encode(_read_members.decode(self._raw) | {"input": Raw(written.encode())}))
+            pass  # none, or cut off by the limit on output
+        else:
+            whole = msgspec.json.encode(_read_members.decode(whole) | {"input": Raw(written.encode())})
+        # On one line, so that it fits into an event of a stream.
+        return Raw(msgspec.json.format(whole, indent=-1))
 
 
 _KINDS: Mapping[str, Callable[[Start, Progress], Block]] = {

@@ -5,6 +5,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 """
 
 import re
+from codecs import BOM_UTF8
 
 from tokligenced.errors import UpstreamFailed
 
@@ -91,7 +92,8 @@ def data_of(event: bytes) -> bytes | None:
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
     found = []
-    for line in _LINE.split(event):
+    # A stream may begin with a byte order mark.
+    for line in _LINE.split(event.removeprefix(BOM_UTF8)):
         if line.startswith(b"data:"):
             value = line[5:]
             found.append(value[1:] if value.startswith(b" ") else value)

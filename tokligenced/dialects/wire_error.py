@@ -41,3 +41,13 @@ def incomplete() -> UpstreamFailed:
     return UpstreamFailed(
         "upstream_error", "The provider's answer ended before it was complete.", safe_to_retry=False
     )
+
+
+def utf8(data: bytes) -> bytes:
+    """The same bytes. Raises `UpstreamFailed` where they are not UTF-8, which all dialects are."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise not_the_dialect("UTF-8") from None
+    return data

@@ -16,6 +16,7 @@ from tokligenced.dialects.conversation import (
     Said,
     Thought,
 )
+from tokligenced.dialects.wire_error import utf8
 from tokligenced.domain import Usage
 from tokligenced.errors import UpstreamFailed
 
@@ -118,7 +119,7 @@ class ReadingTap(Metered):
 
     def _passed(self, whole: bytes) -> bytes:
         hidden: set[int] = set()
-        pieces = sse.events(whole)
+        pieces = sse.events(utf8(whole))
         for at, piece in enumerate(pieces):
             if data := sse.data_of(piece):
                 events = self._reader.event(data)
@@ -132,7 +133,7 @@ class ReadingTap(Metered):
     def finish(self) -> bytes:
         """What is left at the end. Raises `UpstreamFailed` when the answer is not whole."""
         if self._splitter is None:
-            whole = b"".join(self._whole)
+            whole = utf8(b"".join(self._whole))
             self._meter.note(self._reader.whole(whole))
             return whole
         rest = self._splitter.flush()

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects.tasks import Answer
-from tokligenced.dialects.wire_error import ErrorInside, WireError
+from tokligenced.dialects.wire_error import ErrorInside, WireError, utf8
 from tokligenced.domain import Usage
 from tokligenced.errors import CallError
 from tokligenced.providers.base import UpstreamRequest
@@ -47,7 +47,7 @@ class Task:
     def finish(self) -> bytes:
         """The client's answer; raises `UpstreamFailed` when the upstream's is none."""
         try:
-            answer = self._read(b"".join(self._chunks))
+            answer = self._read(utf8(b"".join(self._chunks)))
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
         self.usage = answer.usage

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from tokligenced.config import ProviderSettings
 from tokligenced.dialects import sse
 from tokligenced.dialects.conversation import AnswerReader, AnswerWriter, Event
-from tokligenced.dialects.wire_error import ErrorInside, WireError
+from tokligenced.dialects.wire_error import ErrorInside, WireError, utf8
 from tokligenced.errors import CallError
 from tokligenced.providers.base import UpstreamRequest
 from tokligenced.providers.metering import Metered
@@ -47,7 +47,7 @@ class Translated(Metered):
         """Give what is left; raises `UpstreamFailed` when the answer ended too early."""
         try:
             if self._splitter is None:
-                events = self._reader.whole(b"".join(self._whole))
+                events = self._reader.whole(utf8(b"".join(self._whole)))
                 self._meter.note(events)
                 return self._writer.whole(events)
             # Providers' last event comes without its closing empty line at times.
@@ -70,7 +70,7 @@ class Translated(Metered):
     def _pass(self, whole: bytes) -> bytes:
         events: list[Event] = []
         try:
-            for data in sse.data_in(whole):
+            for data in sse.data_in(utf8(whole)):
                 events += self._reader.event(data)
         except ErrorInside as inside:
             raise error_inside(inside.error, self._settings) from None
