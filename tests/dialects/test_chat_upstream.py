@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from tokligenced.dialects import chat, chat_requests, sse
 from tokligenced.dialects.chat_bodies import Traits, custom_names, write
@@ -23,6 +24,7 @@ from tokligenced.dialects.conversation import (
     Drew,
     Ended,
     Event,
+    Foreign,
     Media,
     OutputFormat,
     Reasoning,
@@ -384,3 +386,29 @@ def test_a_broken_body_is_no_answer(body: bytes) -> None:
     """A body that is no answer raises, whatever it is."""
     with pytest.raises(UpstreamFailed):
         events_of(body, stream=False)
+
+
+def test_only_the_tools_that_are_allowed_are_offered() -> None:
+    """Where some of several tools may be called, others are not there to be called."""
+    tools = tuple(Tool(name=name) for name in ("f", "g", "h"))
+    for mode in ("auto", "required"):
+        body = sent(USER, tools=tools, tool_choice=ToolChoice(mode=mode, names=("f", "h")))
+        assert [tool["function"]["name"] for tool in body["tools"]] == ["f", "h"]
+        assert body["tool_choice"] == mode
+    named = sent(USER, tools=tools, tool_choice=ToolChoice(mode="required", names=("f",)))
+    assert len(named["tools"]) == 3
+
+
+def test_the_most_effort_has_openais_own_word() -> None:
+    """`max` is a word of Anthropic's clients alone."""
+    assert sent(USER, reasoning=Reasoning(effort="max"))["reasoning_effort"] == "xhigh"
+
+
+def test_a_block_that_only_its_own_provider_knows_is_refused_from_a_user() -> None:
+    """What a user shows must not go missing; what a model's own servers did may."""
+    block = Foreign(dialect="messages", block=Raw(b'{"type":"container_upload","file_id":"f"}'))
+    with pytest.raises(InvalidRequest) as refused:
+        sent(Turn(role="user", parts=(Text(text="read it"), block)))
+    assert refused.value.param == "messages[0]"
+    past = Turn(role="assistant", parts=(Text(text="done"), block))
+    assert sent(USER, past)["messages"][1] == {"role": "assistant", "content": "done"}

@@ -79,3 +79,38 @@ def test_a_bottomless_schema_is_none() -> None:
     for _ in range(100_000):
         schema = {"type": "array", "items": schema}
     assert structured(schema) is None
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}},
+        {
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/a"}},
+            "$defs": {
+                "a": {"type": "array", "items": {"$ref": "#/definitions/b"}},
+            },
+            "definitions": {"b": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "null"}]}},
+        },
+    ],
+)
+def test_a_schema_that_refers_to_itself_can_not_be_asked_for(endless: dict[str, Any]) -> None:
+    """Anthropic refuses recursion, directly or by another definition."""
+    assert structured(endless) is None
+
+
+def test_one_reference_within_all_of_is_a_choice_of_one() -> None:
+    """References are not taken within `allOf`, where many generators put a lone one."""
+    schema = {"allOf": [{"$ref": "#/$defs/a"}], "description": "d", "$defs": {"a": {"type": "string"}}}
+    assert structured(schema) == {
+        "anyOf": [{"$ref": "#/$defs/a"}],
+        "description": "d",
+        "$defs": {"a": {"type": "string"}},
+    }
+
+
+@pytest.mark.parametrize("odd", [{"minItems": [1]}, {"format": {"a": 1}}, {"format": ["date"]}])
+def test_values_of_no_meaning_do_no_harm(odd: dict[str, Any]) -> None:
+    """What is no value for a keyword is told in words, as all that is not taken."""
+    assert set(structured({"type": "string", **odd}) or ()) == {"type", "description"}

@@ -64,7 +64,7 @@ def write(conversation: Conversation, target: Target, traits: Traits) -> bytes:
     given: Object = {
         "model": target.model,
         "messages": list(_messages(conversation.turns, target, traits)),
-        "tools": [_tool(tool, traits) for tool in conversation.tools],
+        "tools": [_tool(tool, traits) for tool in _offered(conversation)],
         "tool_choice": _choice(conversation.tool_choice, conversation.tools, traits),
         "parallel_tool_calls": conversation.parallel_tool_calls if conversation.tools else None,
         traits.limit_field: conversation.max_output_tokens,
@@ -119,6 +119,8 @@ def _messages(turns: Sequence[Turn], target: Target, traits: Traits) -> Iterator
             waiting |= {part.id: part.name for part in said if isinstance(part, ToolCall)}
             if message := _assistant(said, traits):
                 yield message
+        elif any(isinstance(part, Foreign) for part in said):
+            raise target.cannot(f"messages[{at}]", "only another provider knows a part of it")
         elif content := _content(said, target):
             role = "system" if turn.role in {"system", "developer"} else "user"
             name = {"name": turn.name} if turn.name else {}
@@ -172,8 +174,8 @@ def _call(call: ToolCall, traits: Traits) -> Object:
 
 
 def _content(parts: Sequence[Part], target: Target) -> str | list[Object]:
-    """Text alone as a string, anything else as parts; what only another dialect understands is left out."""
-    kept = [part for part in parts if not isinstance(part, Foreign | Thinking | ToolCall)]
+    """Text alone as a string, anything else as parts."""
+    kept = [part for part in parts if not isinstance(part, Thinking | ToolCall)]
     if all(isinstance(part, Text) for part in kept):
         texts = [part.text for part in kept if isinstance(part, Text) and part.text]
         return texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
@@ -218,6 +220,14 @@ def _tool(tool: Tool, traits: Traits) -> Object:
     return {"type": "function", "function": _without_none(function)}
 
 
+def _offered(conversation: Conversation) -> Iterator[Tool]:
+    """The tools; where only some of them are allowed, those, for not all upstreams can be told so."""
+    choice = conversation.tool_choice or ToolChoice()
+    # One that must be called is named instead.
+    names = () if choice.mode == "required" and len(choice.names) == 1 else choice.names
+    return (tool for tool in conversation.tools if not names or tool.name in names)
+
+
 def _without_none(members: Object) -> Object:
     return {name: value for name, value in members.items() if value is not None}
 
@@ -249,5 +259,6 @@ def _format(wanted: OutputFormat | None) -> Object | None:
 
 def _effort(reasoning: Reasoning | None) -> str | None:
     if reasoning is None or reasoning.budget is None:
-        return reasoning.effort if reasoning else None
+        # The most is `xhigh` to OpenAI.
+        return {"max": "xhigh"}.get(reasoning.effort or "", reasoning.effort) if reasoning else None
     return next((effort for most, effort in _EFFORTS if reasoning.budget < most), "high")
