@@ -108,7 +108,7 @@ deployments = [{{ provider = "demo", model = "error-400" }}]
 
 def environment() -> dict[str, str]:
     """This process's environment without what would lead clients or the daemon elsewhere."""
-    strays = ("OPENAI_", "TOKLIGENCED_", "NODE_OPTIONS")
+    strays = ("ANTHROPIC_", "OPENAI_", "TOKLIGENCED_", "NODE_OPTIONS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(strays)}
     return kept | {"NOBODYS_KEY": "sk-nobody"}
 
