@@ -1,14 +1,14 @@
-"""The composition root: the one place where objects meet; listen, drain, stop."""
+"""The composition root: the one place where objects meet; listen, notify, drain, stop."""
 
 import asyncio
 import os
 import random
+import resource
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import http_parser, web
+from aiohttp import http_parser
 from msgspec import Struct
 
-from tokligenced import __version__, catalog, config, logs
+from tokligenced import __version__, catalog, config, listening, logs
 from tokligenced.api import app as api
 from tokligenced.api.control import ControlServer, socket_path
 from tokligenced.api.front import Front
@@ -28,7 +28,7 @@ from tokligenced.api.server import Runner
 from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
 from tokligenced.domain import NANO_PER_USD
-from tokligenced.errors import ConfigError, StoreError, StoreLocked, UpstreamFailed
+from tokligenced.errors import StoreError, StoreLocked, UpstreamFailed
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.demo_upstream import DemoUpstream
 from tokligenced.gateway.directory import Directory
@@ -42,15 +42,16 @@ from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.runtime import Reloader, runtime_operations
 from tokligenced.gateway.upstream import HttpUpstream
+from tokligenced.notify import Notifier
 from tokligenced.store import buckets
 from tokligenced.store.database import Database, Write
 
-_BACKLOG = 4096
-_LAST_WORDS = 2.0
+_LAST_WORDS = 1.0
+_FAREWELL = 1.0
+_ENDING = 30.0  # seconds a manager should allow for what follows the drain
 _PATIENCE = 3.0
 _WITNESS_ROUND = 60.0
 _DEMO_CREDIT = 10 * NANO_PER_USD
-_FIRST_SYSTEMD_FD = 3
 
 # aiohttp's server as this daemon wants it. `keepalive_timeout` is also the deadline for a request's head.
 SERVER_OPTIONS: Mapping[str, Any] = {
@@ -59,7 +60,7 @@ SERVER_OPTIONS: Mapping[str, Any] = {
     "lingering_time": 1.0,
     "access_log": None,
     "auto_decompress": False,
-    "shutdown_timeout": 1.0,
+    "shutdown_timeout": 0.2,
 }
 
 
@@ -99,7 +100,14 @@ def _run(config_path: Path, ready: Ready) -> None:
         raise StoreError("aiohttp's C parser is missing; install aiohttp from its binary package")
     settings = config.load(config_path, os.environ)
     logs.configure(settings.log.level, settings.log.format)
+    _raise_descriptor_limit()
     uvloop.run(_serve(config_path, settings, ready))
+
+
+def _raise_descriptor_limit() -> None:
+    """A call takes up to two descriptors, and the usual soft limit is for programs that call select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
@@ -123,10 +131,11 @@ async def assemble(
     clock: Clock,
     ids: IdSource,
     live: LiveStreams,
+    reloading: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Assembly:
     """Open the database and make every object; `stack` closes them in reverse order.
 
-    Raises `StoreError` when the database can't be used.
+    `reloading` surrounds each reload. Raises `StoreError` when the database can't be used.
     """
     log = structlog.get_logger()
     tasks = Tasks(on_crash=_crashed)
@@ -163,7 +172,7 @@ async def assemble(
     call_tasks.spawn("live", live.watch())
     call_tasks.spawn("progress", relay.note_progress())
     call_tasks.spawn("witness", _witness_now_and_then(ledger))
-    reloader = Reloader(config_path, settings, router)
+    reloader = Reloader(config_path, settings, router, reloading)
     operations = {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)}
     return Assembly(
         front=Front(
@@ -224,9 +233,17 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
     for warning in settings.warnings:
         log.warning("config.warning", warning=warning)
     clock = SystemClock()
+    notifier = Notifier.of(os.environ)
+    handed = listening.handed_over(os.environ)
     async with AsyncExitStack() as stack:
         gateway = await assemble(
-            stack, config_path, settings, clock=clock, ids=RandomIds(clock), live=LiveStreams()
+            stack,
+            config_path,
+            settings,
+            clock=clock,
+            ids=RandomIds(clock),
+            live=LiveStreams(),
+            reloading=notifier.reloading,
         )
         await gateway.control.start()
         stack.push_async_callback(gateway.control.close)
@@ -234,13 +251,16 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stop = _signals(gateway.reloader)
-        for listen in settings.server.listen:
-            await _listen(runner, listen)
+        sites = await listening.listen(runner, settings.server.listen, handed)
         await ready(settings, gateway)
+        notifier.ready()
+        tasks = Tasks(on_crash=_crashed)
+        stack.push_async_callback(tasks.close)
+        tasks.spawn("notify", notifier.watch(gateway.database.prove, partial(_status, gateway)))
         log.info(
             "daemon.ready", version=__version__, listen=settings.server.listen, models=len(settings.models)
         )
-        await _until_stopped(stop, gateway.lifecycle, gateway.live, settings.server.drain_timeout)
+        await _until_stopped(stop, gateway, sites, notifier, settings.server.drain_timeout)
         log.info("daemon.stopping", running=gateway.lifecycle.running)
 
 
@@ -281,24 +301,46 @@ def _signals(reloader: Reloader) -> asyncio.Queue[str]:
 
 
 async def _until_stopped(
-    stop: asyncio.Queue[str], lifecycle: Lifecycle, live: LiveStreams, drain_timeout: float
+    stop: asyncio.Queue[str],
+    gateway: Assembly,
+    sites: listening.Sites,
+    notifier: Notifier,
+    drain_timeout: float,
 ) -> None:
     """Wait for a first signal, let running calls finish, and cut them at a second one or at the deadline."""
     log = structlog.get_logger()
+    lifecycle, live = gateway.lifecycle, gateway.live
     name = await stop.get()
-    lifecycle.drain()
+    notifier.stopping(drain_timeout + _ENDING)
+    # Where the next process takes the connections that come, what comes on open ones is served as well.
+    lifecycle.drain(refuse=not sites.outlived)
+    live.leave()
+    await sites.leave()
     log.info("daemon.draining", signal=name, running=lifecycle.running, timeout=drain_timeout)
-    if await _first(_quiet(lifecycle, live), stop.get(), timeout=drain_timeout):
+    notifier.status(_status(gateway))
+    if await _first(_quiet(gateway, sites), stop.get(), timeout=drain_timeout):
         return
     log.warning("daemon.cut", running=lifecycle.running)
+    lifecycle.drain()
     live.cut()
-    await _first(_quiet(lifecycle, live), timeout=_LAST_WORDS)
+    await _first(_quiet(gateway), timeout=_LAST_WORDS)
 
 
-async def _quiet(lifecycle: Lifecycle, live: LiveStreams) -> None:
-    """Wait until no call is on its way and every answer has been sent to its end."""
-    await lifecycle.idle()
-    await live.idle()
+async def _quiet(gateway: Assembly, sites: listening.Sites | None = None) -> None:
+    """Wait until no call is on its way and every answer has been sent to its end.
+
+    Clients that keep a connection to `sites` are given a moment to use it, and to learn that it closes.
+    """
+    if sites is not None and sites.outlived:
+        await _first(gateway.live.left(), timeout=_FAREWELL)
+    await gateway.lifecycle.idle()
+    await gateway.live.idle()
+
+
+def _status(gateway: Assembly) -> str:
+    state = "draining" if gateway.lifecycle.draining else "serving"
+    ledger = gateway.database.problem or (gateway.ledger.broken or ("ok",))[0]
+    return f"{state}; {gateway.lifecycle.running} calls running; ledger: {ledger}"
 
 
 async def _first(wanted: Awaitable[object], *others: Awaitable[object], timeout: float) -> bool:  # noqa: ASYNC109
@@ -309,26 +351,3 @@ async def _first(wanted: Awaitable[object], *others: Awaitable[object], timeout:
     for task in tasks:
         task.cancel()
     return done
-
-
-async def _listen(runner: web.AppRunner, listen: str) -> None:
-    """Listen at `host:port`, `unix:/path`, or on the sockets systemd hands over."""
-    try:
-        if listen == "systemd":
-            for listener in _systemd_sockets():
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        elif listen.startswith("unix:"):
-            await web.UnixSite(runner, listen.removeprefix("unix:"), backlog=_BACKLOG).start()
-        else:
-            host, port = config.host_and_port(listen)
-            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-    except OSError as error:
-        raise StoreError(f"server.listen: {listen}: {error.strerror or error}") from error
-
-
-def _systemd_sockets() -> list[socket.socket]:
-    """The listening sockets passed by the service manager: sd_listen_fds(3)."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise ConfigError("", "server.listen", '"systemd" needs socket activation, and LISTEN_FDS is not set')
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    return [socket.socket(fileno=_FIRST_SYSTEMD_FD + number) for number in range(count)]

@@ -103,6 +103,7 @@ class LiveStreams:
         self._streams: set[LiveStream] = set()
         self._calls: set[asyncio.Task[None]] = set()
         self._bodies: Counter[str] = Counter()
+        self.leaving = False
 
     def connected(self, transport: asyncio.Transport) -> Outlet:
         """Begin to look after a connection."""
@@ -165,6 +166,15 @@ class LiveStreams:
         """Wait until all calls have been served and every byte of their answers has left."""
         # Nobody tells when the last byte leaves, so this has to look.
         while self._calls or any(outlet.unsent() for outlet in self._outlets):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    def leave(self) -> None:
+        """Close each connection after the answer to its next request, and say so in that answer's head."""
+        self.leaving = True
+
+    async def left(self) -> None:
+        """Wait until no connection is open."""
+        while self._outlets:  # noqa: ASYNC110 - as in `idle`
             await asyncio.sleep(_LOOK_AGAIN)
 
     def cut(self) -> None:

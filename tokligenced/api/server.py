@@ -4,7 +4,9 @@ import asyncio
 from typing import Any, cast
 
 import structlog
-from aiohttp import HttpVersion10, web
+from aiohttp import HttpVersion10, StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 
 from tokligenced.api.app import plain_refusal
 from tokligenced.api.live import LiveStreams, Outlet
@@ -27,12 +29,25 @@ class _Server(web.Server):
     """Makes a connection for each client, and turns away what the application can't answer."""
 
     def __init__(self, made: web.Server, live: LiveStreams, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(self._serve, request_factory=made.request_factory, **options)
+        super().__init__(self._serve, request_factory=self._request, **options)
         self._application = made.request_handler
+        self._plain_request = made.request_factory
         self._live = live
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, self._live, loop=self._loop, **self._kwargs)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        if self._live.leaving:  # as if the client had asked for it, so every kind of answer says so too
+            message = message._replace(should_close=True)
+        return self._plain_request(message, payload, protocol, writer, task)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version < HttpVersion10:

@@ -8,17 +8,18 @@ _RETRY_AFTER = 5
 
 
 class Lifecycle:
-    """Counts calls. Once `drain` was called new ones are refused and running ones go on."""
+    """Counts calls. Once `drain` was called new ones are refused, if so wished, and running ones go on."""
 
     def __init__(self) -> None:
         self.draining = False
+        self._refusing = False
         self.running = 0
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
 
     def enter(self) -> None:
-        """Let a call in; raises `Unavailable` (`shutting_down`) while draining."""
-        if self.draining:
+        """Let a call in; raises `Unavailable` (`shutting_down`) when draining refuses it."""
+        if self._refusing:
             raise Unavailable(
                 "shutting_down", "The gateway is shutting down; try again shortly.", retry_after=_RETRY_AFTER
             )
@@ -31,9 +32,10 @@ class Lifecycle:
         if not self.running:
             self._idle.set()
 
-    def drain(self) -> None:
-        """Refuse new calls from now on."""
+    def drain(self, *, refuse: bool = True) -> None:
+        """Begin to end. Not to `refuse` new calls is for when only open connections can bring any."""
         self.draining = True
+        self._refusing = refuse
 
     async def idle(self) -> None:
         """Wait until no call is on its way."""

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from tokligenced.store.database import Database
 class Reloader:
     """Puts a changed configuration in place in one step, or leaves everything as it is."""
 
-    def __init__(self, path: Path, current: Config, router: Router) -> None:
+    def __init__(
+        self,
+        path: Path,
+        current: Config,
+        router: Router,
+        announce: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """`announce` surrounds each reload: somebody may want to know."""
+        self._announce = announce
         self._path = path
         self._started_with = current
         self._router = router
@@ -31,6 +40,10 @@ class Reloader:
 
         Raises `ConfigError`, and then nothing has changed. Either way the log says so.
         """
+        with self._announce():
+            return self._reload()
+
+    def _reload(self) -> list[str]:
         log = structlog.get_logger()
         try:
             fresh = config.load(self._path, os.environ)

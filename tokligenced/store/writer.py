@@ -158,6 +158,10 @@ class Writer:
         self._add(_Operation((), waiter, kept=True))
         await waiter
 
+    async def prove(self) -> None:
+        """Have a commit that changes nothing reach the disk; raises `StoreError` when none does."""
+        await self.transact(_rewrite_version)
+
     async def transact(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in a transaction of its own, after what was enqueued before, and return its result.
 
@@ -341,6 +345,11 @@ def _resolve(waiter: asyncio.Future[Any] | None, result: object) -> None:
 def _fail(waiter: asyncio.Future[Any], error: Exception) -> None:
     if not waiter.done():
         waiter.set_exception(error)
+
+
+async def _rewrite_version(transaction: Transaction) -> None:
+    ((version,),) = await transaction.execute("PRAGMA user_version")
+    await transaction.execute(f"PRAGMA user_version = {version}")
 
 
 # What follows runs in the connection's thread.
