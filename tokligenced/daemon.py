@@ -27,14 +27,17 @@ from tokligenced.api.live import LiveStreams
 from tokligenced.api.server import Runner
 from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
-from tokligenced.domain import NANO_PER_USD
+from tokligenced.domain import NANO_PER_USD, Outcome, Principal
 from tokligenced.errors import StoreError, StoreLocked, UpstreamFailed
 from tokligenced.gateway.auth import Authenticator
+from tokligenced.gateway.breaker import Breakers
 from tokligenced.gateway.demo_upstream import DemoUpstream
 from tokligenced.gateway.directory import Directory
+from tokligenced.gateway.failover import Failover
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import RateLimiter
+from tokligenced.gateway.metrics import Metrics
 from tokligenced.gateway.operations import OPERATIONS, Operations, Services
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.reports import Reports
@@ -42,6 +45,7 @@ from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.runtime import Reloader, runtime_operations
 from tokligenced.gateway.upstream import HttpUpstream
+from tokligenced.gateway.vitals import Vitals
 from tokligenced.notify import Notifier
 from tokligenced.store import buckets
 from tokligenced.store.database import Database, Write
@@ -142,12 +146,16 @@ async def assemble(
     stack.push_async_callback(tasks.close)
     database = await _open(settings, tasks)
     stack.push_async_callback(database.close)
-    directory = await Directory.load(database, clock=clock, ids=ids)
-    router = Router(catalog.build(settings), chance=random.SystemRandom().random)
+    directory = await Directory.load(database, clock=clock, ids=ids, audited=logs.audited)
+    chance = random.SystemRandom().random
+    router = Router(catalog.build(settings), chance)
     limiter = RateLimiter(clock, lambda: router.catalog.default_limits, await buckets.load(database))
     upstream = DemoUpstream(HttpUpstream())
     stack.push_async_callback(upstream.close)
-    ledger = await Ledger.open(database, clock=clock, report=logs.call_reporter())
+    metrics = Metrics(lambda: router.catalog)
+    ledger = await Ledger.open(
+        database, clock=clock, report=_reporting(metrics, logs.call_reporter()), audited=logs.audited
+    )
     log.info("ledger.recovered", voided=ledger.recovery.voided, charged=ledger.recovery.charged)
     for line in ledger.broken:
         log.critical("ledger.broken", reason=line)
@@ -162,6 +170,7 @@ async def assemble(
         limiter=limiter,
         ledger=ledger,
         upstream=upstream,
+        failover=Failover(Breakers(), clock, chance),
         lifecycle=lifecycle,
         clock=clock,
         tasks=call_tasks,
@@ -172,8 +181,10 @@ async def assemble(
     call_tasks.spawn("live", live.watch())
     call_tasks.spawn("progress", relay.note_progress())
     call_tasks.spawn("witness", _witness_now_and_then(ledger))
-    reloader = Reloader(config_path, settings, router, reloading)
-    operations = {**OPERATIONS, **runtime_operations(reloader, lifecycle, database, router, clock)}
+    reloader = Reloader(config_path, settings, relay, metrics, reloading)
+    vitals = Vitals(metrics=metrics, relay=relay, database=database, open_streams=live.open_streams)
+    call_tasks.spawn("vitals", vitals.watch())
+    operations = {**OPERATIONS, **runtime_operations(reloader, vitals)}
     return Assembly(
         front=Front(
             authenticator=Authenticator(directory, clock),
@@ -184,6 +195,7 @@ async def assemble(
             reports=Reports(database),
             responses=responses,
             live=live,
+            vitals=vitals,
             clock=clock,
             ids=ids,
             max_request_bytes=settings.server.max_request_bytes,
@@ -203,6 +215,18 @@ async def assemble(
             on_failure=lambda name, error: log.error("control.failed", operation=name, error=repr(error)),
         ),
     )
+
+
+def _reporting(
+    metrics: Metrics, line: Callable[[Outcome, Principal], None]
+) -> Callable[[Outcome, Principal], None]:
+    """What the ledger tells of a call that has ended: it is counted, and written in the log."""
+
+    def report(outcome: Outcome, principal: Principal) -> None:
+        metrics.observe(outcome)
+        line(outcome, principal)
+
+    return report
 
 
 async def _open(settings: Config, tasks: Tasks) -> Database:

@@ -169,8 +169,24 @@ class Deployment(Struct, frozen=True, kw_only=True):
     priority: int = 1
 
 
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """How long an upstream may take, in seconds; None: no limit of its own.
+
+    `connect` is until the connection stands, `first_byte` until anything of an answer comes, `idle` for
+    silence at any time, `total` for all of a call.
+    """
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+
 class Model(Struct, frozen=True, kw_only=True):
-    """What clients ask for by name. `prices` is in rising order of `effective_at`, empty when free."""
+    """What clients ask for by name.
+
+    `prices` is in rising order of `effective_at`, empty when free. `timeouts` go before its providers'.
+    """
 
     id: str
     name: str
@@ -184,6 +200,7 @@ class Model(Struct, frozen=True, kw_only=True):
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
     supported_parameters: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
     created_at: int = 0
 
 
@@ -241,7 +258,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What became of a call; the usage row and the canonical log line are made of it.
 
     `cost_nano` is what the caller pays. What the call cost beyond its hold is the operator's
-    `shortfall_nano`. `price_id` names the price it was held with, None where there was none.
+    `shortfall_nano`. `price_id` names the price it was held with, None where there was none. `overhead` is
+    the gateway's own part of `duration`, None where nothing was sent upstream; no row has it.
     """
 
     id: str
@@ -264,6 +282,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     price_millionths: int = LIST_PRICE
     first_byte: float | None = None
     duration: float = 0.0
+    overhead: float | None = None
 
 
 def tokens_in(size: int) -> int:

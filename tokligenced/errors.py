@@ -139,7 +139,8 @@ class Unavailable(CallError):
 class UpstreamFailed(Unavailable):
     """One attempt failed.
 
-    `safe_to_retry` is false when the upstream may already have worked on the request.
+    `safe_to_retry` is false when the upstream may already have worked on the request. `asked_wait` are the
+    seconds that it asked to be left alone, None where it did not say.
     `operator_fault` marks what the operator must mend (credentials, billing).
     """
 
@@ -154,6 +155,7 @@ class UpstreamFailed(Unavailable):
         detail: str = "",
     ) -> None:
         super().__init__(code, message, retry_after=retry_after)
+        self.asked_wait = retry_after
         self.safe_to_retry = safe_to_retry
         self.operator_fault = operator_fault
         self.detail = detail

@@ -172,8 +172,8 @@ def test_keys_are_not_looked_up_for_commands(load: Load, refused: Refused) -> No
     ("api_key", "line"),
     [
         (f'"{SECRET}"', SAY_WHERE),
-        ("5", "providers.p.api_key: must be a table"),
-        (f'["{SECRET}"]', "providers.p.api_key: must be a table"),
+        ("5", "providers.p.api_key: must be an array of tables"),
+        (f'["{SECRET}"]', "providers.p.api_key: must be an array of tables"),
         ("{ }", EXACTLY_ONE),
         (f'{{ env = "SET", literal = "{SECRET}" }}', EXACTLY_ONE),
         ('{ env = "ABSENT" }', "providers.p.api_key.env: the environment variable ABSENT is not set"),
@@ -223,3 +223,31 @@ def test_secrets_do_not_show(load: Load) -> None:
     assert SECRET not in f"{config} {config!r} {config.warnings} {config.origins} {vars(Secret)}"
     assert {secret} == {Secret(SECRET)}
     assert secret != SECRET
+
+
+def test_several_keys_are_used_in_turn(load: Load) -> None:
+    """An array of keys is one account's; each says where it is as a single one does."""
+    text = f'{HEAD}api_key = [{{ env = "ONE" }}, {{ env = "TWO" }}, {{ env = "THREE" }}]\n'
+    settings = load(text, environ={"ONE": "1", "TWO": "2", "THREE": "3"}).providers["p"]
+    assert settings.api_key == Secret("1")
+    assert settings.more_keys == (Secret("2"), Secret("3"))
+
+
+def test_what_to_do_about_failures(load: Load) -> None:
+    """Retries, statuses and time-outs are read in their units; what is left out does not exist."""
+    plain = load(HEAD).providers["p"]
+    assert (plain.retries, plain.retry_after_send, plain.fail_over_on) == (0, False, ())
+    assert (plain.first_byte_timeout, plain.total_timeout) == (None, None)
+    text = f'{HEAD}retries = 2\nretry_after_send = true\nfail_over_on = [404]\ntotal_timeout = "1m"\n'
+    settings = load(text).providers["p"]
+    assert (settings.retries, settings.retry_after_send, settings.fail_over_on) == (2, True, (404,))
+    assert settings.total_timeout == 60.0
+
+
+@pytest.mark.parametrize(
+    "line", ["retries = -1", "fail_over_on = [200]", 'fail_over_on = "x"', "total_timeout = 0"]
+)
+def test_impossible_ways_to_go_on_are_refused(refused: Refused, line: str) -> None:
+    """What can't be is an error naming the option."""
+    (only,) = refused(f"{HEAD}{line}\n")
+    assert line.split(maxsplit=1)[0] in only

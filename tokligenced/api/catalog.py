@@ -90,9 +90,14 @@ def model_object(model: Model, now: int) -> dict[str, object]:
     }
 
 
+# How a provider is, by the worst of its circuit breakers.
+_STATUSES = {"closed": "available", "half_open": "recovering", "open": "failing"}
+
+
 async def providers(front: Front, request: web.Request, principal: Principal, trail: Trail) -> web.Response:
     """Every provider with the models it serves to this key; never an address or a secret."""
     catalog = front.router.catalog
+    now = front.clock.monotonic()
     served: dict[str, list[str]] = {name: [] for name in catalog.providers}
     for each in catalog.allowed(principal.key):
         for name in dict.fromkeys(deployment.provider for deployment in each.deployments):
@@ -103,7 +108,7 @@ async def providers(front: Front, request: web.Request, principal: Principal, tr
             "object": "provider",
             "name": name,
             "type": settings.type,
-            "status": "available" if front.router.serves(name) else "unsupported",
+            "status": _STATUSES[front.relay.failover.breakers.of_provider(name, now)],
             "models": served[name],
         }
         for name, settings in catalog.providers.items()

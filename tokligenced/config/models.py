@@ -10,11 +10,12 @@ from tokligenced.config.values import (
     shown,
     text,
     texts,
+    time_limit,
     usd_per_million_tokens,
     usd_per_unit,
     whole,
 )
-from tokligenced.domain import Deployment, Model, Price, Rates
+from tokligenced.domain import Deployment, Model, Price, Rates, Timeouts
 
 # The parts of a price as people write them, and their fields in `Rates`.
 _TOKEN_PARTS = {
@@ -71,10 +72,20 @@ def _model(name: str, table: Table, providers: Collection[str], owners: dict[str
         input_modalities=table.take("input_modalities", texts, plain.input_modalities),
         output_modalities=table.take("output_modalities", texts, plain.output_modalities),
         supported_parameters=table.take("supported_parameters", texts, plain.supported_parameters),
+        timeouts=_timeouts(table),
         created_at=table.take("created", moment, plain.created_at),
     )
     table.done()
     return model
+
+
+def _timeouts(table: Table) -> Timeouts:
+    return Timeouts(
+        connect=table.take("connect_timeout", time_limit, None),
+        first_byte=table.take("first_byte_timeout", time_limit, None),
+        idle=table.take("idle_timeout", time_limit, None),
+        total=table.take("total_timeout", time_limit, None),
+    )
 
 
 def _deployment(table: Table, providers: Collection[str]) -> Deployment:

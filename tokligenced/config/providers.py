@@ -15,9 +15,11 @@ from tokligenced.config.values import (
     flag,
     one_of,
     shown,
+    statuses,
     text,
     time_limit,
     web_address,
+    whole,
 )
 
 BASE_URLS: Mapping[ProviderType, str] = {
@@ -86,14 +88,21 @@ def _provider(name: str, table: Table) -> ProviderSettings:
     if kind == "azure" and "api_version" not in table and base_url and not base_url.endswith(_AZURE_V1):
         table.refuse(f"is required unless base_url ends in {_AZURE_V1}", "api_version")
     plain = ProviderSettings(name=name, type=kind, base_url=base_url)
+    keys = _api_keys(table)
     settings = ProviderSettings(
         name=name,
         type=kind,
         base_url=base_url,
-        api_key=_api_key(table),
+        api_key=keys[0] if keys else None,
+        more_keys=keys[1:],
         on_disconnect=table.take("on_disconnect", one_of(get_args(OnDisconnect)), plain.on_disconnect),
         connect_timeout=table.take("connect_timeout", time_limit, plain.connect_timeout),
         idle_timeout=table.take("idle_timeout", time_limit, plain.idle_timeout),
+        first_byte_timeout=table.take("first_byte_timeout", time_limit, None),
+        total_timeout=table.take("total_timeout", time_limit, None),
+        retries=table.take("retries", partial(whole, minimum=0), plain.retries),
+        retry_after_send=table.take("retry_after_send", flag, plain.retry_after_send),
+        fail_over_on=table.take("fail_over_on", statuses, plain.fail_over_on),
         headers=_headers(table.table("headers")),
         api_version=api_version,
         responses=table.take("responses", flag, None),
@@ -149,7 +158,8 @@ def _sendable(value: object) -> str:
     return value
 
 
-def _api_key(table: Table) -> Secret | None:
+def _api_keys(table: Table) -> tuple[Secret, ...]:
+    """The keys, to be used in turn; none where there is no `api_key`."""
     written = table.get("api_key")
     if isinstance(written, str):
         table.refuse(
@@ -157,13 +167,19 @@ def _api_key(table: Table) -> Secret | None:
             ' to keep it in this very file: { literal = "…" }',
             "api_key",
         )
-        return None
-    source = table.table("api_key")
+        return ()
+    # Also where nothing is written the kinds of sources are asked for, so that all options are known.
+    sources = [table.table("api_key")] if written is None else table.tables("api_key")
+    keys = [_api_key(table, source, written is not None) for source in sources]
+    return tuple(key for key in keys if key is not None)
+
+
+def _api_key(table: Table, source: Table, is_written: bool) -> Secret | None:
     readers = _secret_readers(table.reading)
     secrets = {kind: source.take(kind, parse, None) for kind, parse in readers.items()}
     source.done()
     given = [kind for kind in readers if kind in source]
-    if isinstance(written, dict) and len(given) != 1:
+    if is_written and len(given) != 1:
         table.refuse(f"must have exactly one of {', '.join(readers)}", "api_key")
         return None
     if given == ["literal"]:

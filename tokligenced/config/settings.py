@@ -100,17 +100,28 @@ class DemoSettings(Struct, frozen=True, kw_only=True):
 class ProviderSettings(Struct, frozen=True, kw_only=True):
     """One upstream account. `base_url` has no slash at its end; that of `demo` leads to no network.
 
-    `api_version` is Azure's, empty where the base is Azure's v1. `responses` None means: decide by
-    the base. `demo` matters to the type of that name only.
+    `api_version` is Azure's, empty where the base is Azure's v1. `responses` None means: decide by the base.
+    `demo` matters to the type of that name only. `more_keys` are used in turn with `api_key`. A time-out that is
+    None does not exist.
+
+    A failed attempt is made again at the same deployment up to `retries` times. `retry_after_send` lets that,
+    and the next deployment, happen also where the upstream may have worked on the request already.
+    `fail_over_on` are statuses that count as failures though they blame the request.
     """
 
     name: str
     type: ProviderType
     base_url: str
     api_key: Secret | None = None
+    more_keys: tuple[Secret, ...] = ()
     on_disconnect: OnDisconnect = "cancel"
     connect_timeout: float = 5.0
     idle_timeout: float = 300.0
+    first_byte_timeout: float | None = None
+    total_timeout: float | None = None
+    retries: int = 0
+    retry_after_send: bool = False
+    fail_over_on: tuple[int, ...] = ()
     headers: Mapping[str, str] = {}
     api_version: str = ""
     responses: bool | None = None

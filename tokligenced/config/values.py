@@ -172,6 +172,14 @@ def duration(value: object) -> float:
     return float(seconds)
 
 
+def statuses(value: object) -> tuple[int, ...]:
+    """A list of HTTP statuses that tell of an error."""
+    found = value if isinstance(value, list) else [None]
+    if not all(isinstance(each, int) and 400 <= each <= 599 for each in found):
+        raise Invalid(f"must be a list of statuses from 400 to 599, not {shown(value)}")
+    return tuple(found)
+
+
 def time_limit(value: object) -> float:
     """A duration that is not zero → seconds."""
     seconds = duration(value)

@@ -14,14 +14,16 @@ from msgspec import structs
 
 from tokligenced.clock import Clock, Tasks
 from tokligenced.domain import Call, Model, Principal, Usage
-from tokligenced.errors import CallError, UpstreamFailed
+from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
+from tokligenced.gateway.deadline import NO_DEADLINE, Deadline
+from tokligenced.gateway.failover import Failover, Unfit
 from tokligenced.gateway.ledger import Hold, Ledger
 from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import Admission, RateLimiter
 from tokligenced.gateway.pricing import cost_nano, estimated_usage, expected_tokens, price_at
 from tokligenced.gateway.quotes import Quote, quote
 from tokligenced.gateway.routing import Leg, Route, Router
-from tokligenced.gateway.trail import Trail, client_left
+from tokligenced.gateway.trail import Glimpse, Trail, client_left
 from tokligenced.gateway.upstream import Upstream, UpstreamResponse
 from tokligenced.providers.base import Exchange
 
@@ -49,6 +51,7 @@ class Relay:
         limiter: RateLimiter,
         ledger: Ledger,
         upstream: Upstream,
+        failover: Failover,
         lifecycle: Lifecycle,
         clock: Clock,
         tasks: Tasks,
@@ -58,9 +61,11 @@ class Relay:
         self.limiter = limiter
         self.ledger = ledger
         self.upstream = upstream
+        self.failover = failover
         self.lifecycle = lifecycle
         self.clock = clock
         self.alert = alert
+        self.calls: set[Passage] = set()
         self.streams: set[Passage] = set()
         self._tasks = tasks
         self._draining = 0
@@ -117,6 +122,8 @@ class Passage:
         self._exchange: Exchange | None = None
         self._response: UpstreamResponse | None = None
         self._model: Model | None = None
+        self._leg: Leg | None = None
+        self._deadline = NO_DEADLINE
         self._drains = False
         self._void = False
         self._has_all = False
@@ -125,6 +132,7 @@ class Passage:
 
     async def __aenter__(self) -> Self:
         self._relay.lifecycle.enter()
+        self._relay.calls.add(self)
         try:
             route = self._relay.router.route(self._call, self._principal.key)
             self._model = route.model
@@ -176,26 +184,41 @@ class Passage:
             await relay.ledger.secured(self._hold)
 
     async def _connect(self, route: Route) -> None:
-        for leg in route.legs:
-            self._trail.attempt(leg.deployment.provider, leg.deployment.model)
-            try:
-                await self._attempt(route.model, leg)
-            except UpstreamFailed as error:
-                if self._response is not None:
-                    self._response.close()
-                    self._response = None
-                self._exchange = None
-                self._relay.alert(leg.deployment.provider, error)
-                if self._call.counting:
-                    continue  # whoever asks can do without
-                if leg is route.legs[-1] or not error.safe_to_retry:
-                    raise
-            else:
-                return
+        try:
+            await self._relay.failover.run(route.legs, self._attempt, self._failed)
+        except UpstreamFailed:
+            if not self._call.counting:  # whoever asks for a count can do without
+                raise
 
-    async def _attempt(self, model: Model, leg: Leg) -> None:
-        exchange = leg.provider.exchange(self._call, model, leg.deployment)
-        response = self._response = await self._relay.upstream.send(exchange.request)
+    def _failed(self, leg: Leg, error: UpstreamFailed) -> None:
+        """Be done with an attempt that failed before the client got anything of it."""
+        self._relay.streams.discard(self)
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+        self._exchange = None
+        self._relay.alert(leg.deployment.provider, error)
+
+    async def _attempt(self, leg: Leg) -> None:
+        assert self._model is not None  # noqa: S101 - set by `__aenter__`
+        try:
+            exchange = leg.provider.exchange(self._call, self._model, leg.deployment)
+        except InvalidRequest as reason:
+            raise Unfit(reason) from None
+        self._trail.attempt(leg.deployment.provider, leg.deployment.model)
+        self._leg = leg
+        self._deadline = Deadline(leg.timeouts)
+        if self._trail.sent is None:
+            self._trail.sent = self._relay.clock.monotonic()
+        response = self._response = await self._deadline.within(
+            self._relay.upstream.send(leg.timed(exchange.request))
+        )
+        if response.status in leg.provider.settings.fail_over_on:
+            raise UpstreamFailed(
+                "upstream_error",
+                f"The provider failed with status {response.status}.",
+                detail=f"status {response.status}, which the configuration lists",
+            )
         if not 200 <= response.status < 300:
             raise exchange.reject(response.status, response.headers, await response.read(_LARGEST_ERROR))
         if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -204,8 +227,8 @@ class Passage:
             )
         usual = "text/event-stream" if self._call.stream else "application/json"
         self.content_type = exchange.content_type or response.headers.get("Content-Type", usual)
+        self._exchange = exchange
         if self._call.stream:
-            self._exchange = exchange
             self._drains = leg.provider.settings.on_disconnect == "drain"
             self._relay.streams.add(self)
             try:
@@ -214,9 +237,9 @@ class Passage:
             except TimeoutError:
                 self.body = b""
         else:
-            whole = exchange.feed(await response.read())
-            self.body = whole + exchange.finish()
-            self._exchange = exchange
+            answer = await self._deadline.within(response.read())
+            self._trail.answered = self._relay.clock.monotonic()
+            self.body = exchange.feed(answer) + exchange.finish()
             self._trail.first_byte = self._relay.clock.monotonic()
 
     async def _next(self, exchange: Exchange, response: UpstreamResponse) -> bytes:
@@ -231,7 +254,8 @@ class Passage:
     async def _arrival(self, exchange: Exchange, response: UpstreamResponse) -> bytes:
         # Whoever waits here has handed over all that came before.
         self._has_all = exchange.complete
-        chunk = await response.next()
+        chunk = await self._deadline.within(response.next())
+        self._deadline.first_byte_came()
         self._has_all = False
         return chunk
 
@@ -249,6 +273,11 @@ class Passage:
         """What tells the client that its stream broke off."""
         assert self._exchange is not None  # noqa: S101 - as in `chunks`
         return self._exchange.fail(error)
+
+    def glimpse(self) -> Glimpse:
+        """How the call is doing."""
+        model = self._model.id if self._model is not None else ""
+        return Glimpse(trail=self._trail, principal=self._principal, model=model, usage=self._usage())
 
     def note_progress(self) -> None:
         """Have the file know what the call would be charged if the process died now."""
@@ -292,18 +321,29 @@ class Passage:
             return 0
         return cost_nano(usage, self._offer.price, self._offer.price_millionths)
 
+    def _tell_breaker(self, error: BaseException | None) -> None:
+        """Note how an answer ended that had begun; one that its client left tells nothing."""
+        if self._leg is None or self._exchange is None:
+            return
+        breaker = self._relay.failover.breakers.of(self._leg.deployment)
+        if isinstance(error, UpstreamFailed):
+            self._relay.alert(self._leg.deployment.provider, error)
+            breaker.failed(self._relay.clock.monotonic())
+        elif error is None:
+            breaker.succeeded(self._relay.clock.monotonic())
+
     def settle(self, error: BaseException | None) -> None:
         """End the call in the books; synchronous, so that no cancellation can come in between."""
         relay, trail = self._relay, self._trail
+        relay.calls.discard(self)
         relay.streams.discard(self)
         if client_left(error) and self._has_all:
             error = None  # it has what it came for, and is free to close the connection first
         if self._response is not None:
             self._response.close()
             self._response = None
+        self._tell_breaker(error)
         if isinstance(error, CallError) and self._exchange is not None:
-            if isinstance(error, UpstreamFailed):
-                relay.alert(trail.provider or "", error)
             self._void = not self._exchange.delivered  # it failed before any output, and costs nothing
         self._doubt_usage()
         trail.usage = self._usage()

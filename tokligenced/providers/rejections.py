@@ -58,15 +58,17 @@ def cleaned(message: str, settings: ProviderSettings) -> str:
     return without_secrets(message, settings)[:_LONGEST_MESSAGE]
 
 
-def retry_after(headers: Mapping[str, str], error: WireError = NOTHING_SAID) -> int:
-    """The seconds an upstream asked to wait, within 1 and 60; 1 when it did not say.
+def retry_after(headers: Mapping[str, str], error: WireError = NOTHING_SAID) -> int | None:
+    """The seconds an upstream asked to wait, within 1 and 60; None when it did not say.
 
     A date is read against the answer's own `Date`. https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     Where there is no such header, what the body asks for counts.
     """
     said = headers.get("Retry-After")
     if said is None:
-        said = "1" if error.retry_after is None else str(error.retry_after)
+        if error.retry_after is None:
+            return None
+        said = str(error.retry_after)
     try:
         seconds = float(said)
     except ValueError:
