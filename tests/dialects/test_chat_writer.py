@@ -282,3 +282,25 @@ def test_custom_tools_get_their_text_as_it_is() -> None:
     assert joined([json.loads(line.removeprefix(b"data: ")) for line in sent])[0]["tool_calls"] == {
         0: expected
     }
+
+
+def test_who_offers_functions_gets_a_function_call() -> None:
+    """Clients from before there were tools find the call where they look for it, streamed and not."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "functions": [{"name": "f"}]}
+    asked = chat.parse(json.dumps(body).encode(), call_id="req_1", at=5_000)
+    assert chat_requests.read(asked).parallel_tool_calls is False
+    events = [
+        CallBegan(choice=0, index=0, id="c", name="f"),
+        CallGrew(0, 0, '{"a":'),
+        CallGrew(0, 0, "1}"),
+        Ended(choice=0, finish="tool_calls"),
+    ]
+    whole_choice = json.loads(Writer(asked, "claude").whole(events))["choices"][0]
+    assert whole_choice["message"]["function_call"] == {"name": "f", "arguments": '{"a":1}'}
+    assert "tool_calls" not in whole_choice["message"]
+    writer = Writer(asked, "claude")
+    chunks = (writer.stream(events) + writer.end()).split(b"\n\n")[:-2]
+    choices = [json.loads(chunk[6:])["choices"][0] for chunk in chunks]
+    pieces = [choice["delta"].get("function_call") for choice in choices]
+    assert pieces == [{"name": "f", "arguments": ""}, {"arguments": '{"a":'}, {"arguments": "1}"}, None]
+    assert choices[-1]["finish_reason"] == whole_choice["finish_reason"] == "function_call"

@@ -406,3 +406,20 @@ def test_out_and_back_is_the_same(conversation: Conversation) -> None:
     body = messages_requests.write(conversation, TARGET, ALL).body
     check(json.loads(body))
     assert read(body, stream=conversation.stream) == conversation
+
+
+@pytest.mark.parametrize(
+    ("source", "member"),
+    [
+        ({"type": "base64", "media_type": "image/png", "data": "!!!"}, "data"),
+        ({"type": "base64", "media_type": "image/png", "data": ""}, "data"),
+        ({"type": "base64", "data": "QUJD"}, "media_type"),
+        ({"type": "base64", "media_type": "nonsense", "data": "QUJD"}, "media_type"),
+    ],
+)
+def test_files_that_can_not_be_decoded_are_refused(source: dict[str, str], member: str) -> None:
+    """Another provider would be sent what is no file; the member at fault is named."""
+    held = [{"role": "user", "content": [{"type": "image", "source": source}]}]
+    with pytest.raises(InvalidRequest) as refused:
+        read({"messages": held})
+    assert refused.value.param == f"messages[0].content[0].source.{member}"

@@ -159,3 +159,16 @@ def test_calls_that_are_none_are_for_openai_to_refuse() -> None:
 def test_other_vendors_get_what_the_client_sent(kind: str) -> None:
     """Many of them take reasoning back, some signatures too."""
     assert sent(kind, "x", messages=MARKED)["messages"] == MARKED
+
+
+def test_complaints_in_a_list_reach_the_client() -> None:
+    """Mistral and servers built with FastAPI say what is wrong in a list; the client reads it."""
+    provider = registry.build(ProviderSettings(name="p", type="openai", base_url="http://vendor/v1"))
+    assert provider is not None
+    call = chat.parse(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
+    deployment = Deployment(provider="p", model="x")
+    served = Model(id="m", name="m", context_window=9, max_output_tokens=9, deployments=(deployment,))
+    body = b'{"detail":[{"type":"missing","loc":["body","messages",0,"content"],"msg":"Field required"}]}'
+    refusal = provider.exchange(call, served, deployment).reject(422, {}, body)
+    assert isinstance(refusal, InvalidRequest)
+    assert (refusal.message, refusal.param) == ("messages.0.content: Field required", "messages.0.content")

@@ -150,7 +150,8 @@ def read(call: Call) -> Conversation:
         turns=tuple(_turns(request.messages)),
         tools=tuple(_tools(request)),
         tool_choice=_tool_choice(request),
-        parallel_tool_calls=request.parallel_tool_calls,
+        # An answer to who offers functions, as they were before there were tools, holds one call.
+        parallel_tool_calls=False if request.functions else request.parallel_tool_calls,
         max_output_tokens=request.max_completion_tokens or request.max_tokens or call.imposed_output_tokens,
         temperature=request.temperature,
         top_p=request.top_p,

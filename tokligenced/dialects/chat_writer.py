@@ -45,6 +45,8 @@ class Writer:
         self._call = call
         self._id = f"chatcmpl-{call.id}"
         self._model = model
+        # Who offers functions, as they were before there were tools, knows no tool calls.
+        self._legacy = bool(call.member("functions"))
         self._prefix = b""
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
@@ -61,7 +63,7 @@ class Writer:
                 case _:
                     choice = self._choices.get(event.choice)
                     if choice is None:
-                        choice = self._choices[event.choice] = _Choice()
+                        choice = self._choices[event.choice] = _Choice(legacy=self._legacy)
                     if chunk := self._chunk(choice, event):
                         out.append(chunk)
         return b"".join(out)
@@ -89,7 +91,8 @@ class Writer:
                 case Counted():
                     self._usage = event.usage
                 case _:
-                    self._choices.setdefault(event.choice, _Choice()).keep(event, self._call)
+                    choice = self._choices.setdefault(event.choice, _Choice(legacy=self._legacy))
+                    choice.keep(event, self._call)
         answer: dict[str, Any] = {
             "id": self._id,
             "object": "chat.completion",
@@ -118,7 +121,7 @@ class Writer:
         if isinstance(event, Ended):
             choice.ended = event
             return b""
-        delta: dict[str, Any] = choice.delta(event, self._call)
+        delta = choice.said(choice.delta(event, self._call))
         shown: dict[str, Any] = {"index": event.choice, "delta": delta, "finish_reason": None}
         if isinstance(event, Logged):
             shown["logprobs"] = _logprobs(event.tokens)
@@ -146,9 +149,10 @@ class Writer:
 class _Choice:
     """One choice so far: what later blocks must know of earlier ones, and for a whole answer all of it."""
 
-    __slots__ = ("begun", "blocks", "characters", "customs", "ended", "kept", "logprobs", "tools")
+    __slots__ = ("begun", "blocks", "characters", "customs", "ended", "kept", "legacy", "logprobs", "tools")
 
-    def __init__(self) -> None:
+    def __init__(self, *, legacy: bool) -> None:
+        self.legacy = legacy
         self.begun = False
         self.characters = 0
         self.tools = 0
@@ -165,7 +169,9 @@ class _Choice:
     def ending(self) -> dict[str, Any]:
         """The members of the choice beside its message or delta."""
         ended = self.ended
-        members: dict[str, Any] = {"finish_reason": ended.finish if ended else "stop"}
+        finish = ended.finish if ended else "stop"
+        legacy = self.legacy and finish == "tool_calls"
+        members: dict[str, Any] = {"finish_reason": "function_call" if legacy else finish}
         if self.logprobs is not None:
             members["logprobs"] = _logprobs(self.logprobs)
         if ended and ended.native is not None:
@@ -208,6 +214,13 @@ class _Choice:
             case _:
                 return {}
 
+    def said(self, members: dict[str, Any]) -> dict[str, Any]:
+        """A message or delta as its client knows calls: where there are functions, the one it asked for."""
+        if not self.legacy or "tool_calls" not in members:
+            return members
+        (call, *_) = members.pop("tool_calls")
+        return {**members, "function_call": call["function"]}
+
     def _next_block(self) -> chat_extensions.Position:
         position = chat_extensions.Position(self.characters, self.tools, self.blocks)
         self.blocks += 1
@@ -247,7 +260,7 @@ class _Choice:
                     message[name] = values[-1]
         if calls:
             message["tool_calls"] = [_call(began, "".join(texts)) for began, texts in calls]
-        return message
+        return self.said(message)
 
 
 def _call(event: CallBegan, arguments: str) -> dict[str, Any]:

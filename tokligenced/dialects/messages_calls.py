@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from tokligenced.dialects import body as json_body
+from tokligenced.dialects import media
 from tokligenced.dialects.conversation import (
     Cache,
     Conversation,
@@ -245,14 +246,17 @@ def _media(block: _Block, source: _Source, where: str) -> Iterator[Part]:
     if source.type == "content":
         yield from _parts(source.content or "", f"{where}.source.content")
         return
-    data = source.data
+    data, media_type = source.data, source.media_type
     if source.type == "text":
         data = base64.b64encode(_needed(data, f"{where}.source", "data").encode()).decode()
+    elif data is not None:
+        data = media.base64_text(data, f"{where}.source.data")
+        media_type = media.media_type(media_type or "", f"{where}.source.media_type")
     if data is None and source.url is None and source.file_id is None:
         raise _missing(f"{where}.source.data")
     yield Media(
         kind=_MEDIA[block.type],
-        media_type=source.media_type,
+        media_type=media_type,
         data=data,
         url=source.url,
         file_id=source.file_id,
