@@ -65,6 +65,13 @@ def _last_boundary(text: bytearray, start: int) -> int:
 
 def data_in(whole: bytes) -> list[bytes]:
     """The data of each event of a piece that `Splitter.feed` gave; what has none is left out."""
+    # One plain event is what most pieces of a stream that is paced are.
+    if whole.startswith(b"data: "):
+        end = whole.find(b"\n")
+        if end == len(whole) - 2:
+            return [whole[6:-2]] if end > 6 else []
+        if end == len(whole) - 3 and whole.endswith(b"\r\n\r\n"):
+            return [whole[6:-4]] if end > 7 else []
     found: list[bytes] = []
     end = 0
     for match in _PLAIN.finditer(whole):
