@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.pictures import STATUS
 from tokligenced import __version__, cli, perform
 from tokligenced.api import control
 from tokligenced.clock import RandomIds, SystemClock, Tasks
@@ -119,7 +120,7 @@ async def daemon(config_path: Path) -> AsyncIterator[control.ControlServer]:
     ledger = await Ledger.open(database, clock=clock, report=lambda _outcome, _principal: None)
 
     async def status(_services: Services, _parameters: Nothing, _caller: Caller) -> Result:
-        return {"version": "1", "calls_running": 2}
+        return STATUS
 
     server = control.ControlServer(
         control.socket_path(path),
@@ -316,8 +317,8 @@ async def test_the_daemon_s_no_has_the_same_exit_code(config_path: Path) -> None
         )
     assert [done.code for done in outcomes] == [1, 2, 2, 0, 0]
     assert all(one_line(done.err) for done in outcomes[:3])
-    assert outcomes[3].out == "version: 1\ncalls running: 2\n"
-    assert outcomes[4].json() == {"version": "1", "calls_running": 2}
+    assert outcomes[3].out.startswith("tokligenced 1.2.3, running")
+    assert outcomes[4].json() == STATUS
 
 
 async def test_a_lock_without_a_socket_is_out_of_reach(
@@ -514,7 +515,7 @@ def test_version_and_help(here: Here) -> None:
     assert here("--version").out == f"tokligenced {__version__}\n"
     helped = here("--help")
     assert helped.code == 0
-    for command in ("demo", "init", "check", "keys", "accounts", "orgs", "reload", "status"):
+    for command in ("demo", "init", "check", "keys", "accounts", "orgs", "reload", "status", "top"):
         assert command in helped.out
     for group, names in (
         ("keys", "create list revoke rotate"),

@@ -168,6 +168,11 @@ def call_reporter() -> Callable[[Outcome, Principal], None]:
     return to_lines if plain else to_structlog
 
 
+def audited(actor: str, action: str, subject: str) -> None:
+    """Write the line of an administrative change that is in the database, where the whole of it stands."""
+    structlog.get_logger().info("audit.recorded", actor=actor, action=action, subject=subject)
+
+
 _STAMPS = ("level", "timestamp")
 
 

@@ -35,7 +35,8 @@ _USED = (
     "reasoning_tokens",
     "cost",
 )
-_UNFOLDED = 10_000  # columns
+_NUMBERS = {*_USED, "tokens"}
+UNFOLDED = 10_000  # columns
 _WHOLE = {"id", "prefix", "status", "created_at", "expires_at"}
 _LIMITS = {"requests_per_minute": "rpm", "tokens_per_minute": "tpm", "concurrency": "concurrency"}
 
@@ -57,12 +58,12 @@ def _print_table(columns: Sequence[str], rows: Sequence[Object], total: Object |
             Text("" if total is None else _cell(column, {columns[0]: "total", **total})),
             no_wrap=column in _WHOLE,
             overflow="fold",
-            justify="right" if column in _USED else "left",
+            justify="right" if column in _NUMBERS else "left",
         )
     for row in rows:
         table.add_row(*[Text(_cell(column, row)) for column in columns])
     # What is piped is not folded: a line stays a line.
-    Console(width=None if sys.stdout.isatty() else _UNFOLDED, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else UNFOLDED, highlight=False).print(table)
 
 
 def _cell(column: str, row: Object) -> str:
@@ -106,6 +107,55 @@ def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value)
+
+
+def status(said: Object) -> None:
+    """What the daemon is doing, in a few lines, and a line for each provider."""
+    for each in status_lines(said):
+        click.echo(each)
+    click.echo()
+    table("provider", "type", "state", "calls", "errors", "tokens", "cost")(
+        [{**provider, **provider["today"]} for provider in said["providers"]]
+    )
+
+
+def status_lines(said: Object) -> list[str]:
+    """The same without the providers, as lines of plain text."""
+    minute, today, ledger = said["last_minute"], said["today"], said["ledger"]
+    doubts = [reason for reason in said["not_ready"] if reason != "draining"]
+    calls, streams = counted(said["calls_running"], "call"), counted(said["streams_open"], "stream")
+    holds = counted(said["holds_open"], "hold")
+    size, files, lag = said["memory_mb"], said["open_files"], said["loop_lag_ms"]
+    book = [said["database"], f"{ledger['queue']} queued"]
+    if ledger["lost"]:
+        book.append(f"{ledger['lost']:,} LOST")
+    return [
+        f"tokligenced {said['version']}, {said['state']}, up {_span(said['uptime'])}, pid {said['pid']}"
+        + "".join(f", {reason}" for reason in doubts),
+        f"now          {calls}, {streams}, {holds} of {said['held']} USD",
+        f"last minute  {_used(minute)}",
+        f"today (UTC)  {_used(today)}",
+        f"ledger       {', '.join(book)}, last commit {_moment(ledger['last_commit_at'])}",
+        f"process      {size} MB, {files} files, event loop at most {lag} ms late",
+    ]
+
+
+def _used(sums: Object) -> str:
+    return (
+        f"{counted(sums['calls'], 'call')}, {counted(sums['errors'], 'error')},"
+        f" {counted(sums['tokens'], 'token')}, {sums['cost']} USD"
+    )
+
+
+def _moment(at: str | None) -> str:
+    return "-" if at is None else f"{at[:19]}Z"
+
+
+def _span(seconds: int) -> str:
+    minutes, hours = seconds // 60, seconds // 3600
+    if hours >= 48:
+        return f"{hours // 24} days"
+    return f"{hours} h {minutes % 60:02} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
 
 
 def plain_key(row: Object) -> None:

@@ -1,9 +1,11 @@
 """The routes for machines, and what answers where there is none."""
 
+from functools import partial
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tokligenced.api import account, catalog, conversations, messages, responses, tasks
+from tokligenced.api import account, catalog, conversations, messages, metrics, responses, tasks
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
 from tokligenced.dialects import clients
 from tokligenced.dialects.chat import render_error
@@ -52,6 +54,8 @@ def build(front: Front) -> web.Application:
     _add(app, "GET", "/v1/credits", endpoint(front, "credits", account.balance, booked=False))
     _add(app, "GET", "/v1/generation", endpoint(front, "generation", account.generation, booked=False))
     _add(app, "GET", "/healthz", _healthz)
+    _add(app, "GET", "/readyz", partial(metrics.readyz, front))
+    _add(app, "GET", "/metrics", partial(_metrics, front))
     _add(app, "GET", "/", _start)
     app.router.add_route("*", "/{path:.*}", _not_found)
     return app
@@ -93,6 +97,11 @@ def _by_version(plain: Handler, anthropic: Handler) -> Handler:
 
 async def _healthz(_request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"}, headers=_PLAIN)
+
+
+async def _metrics(front: Front, request: web.Request) -> web.Response:
+    shown = metrics.metrics(front, request)
+    return await _not_found(request) if shown is None else shown
 
 
 async def _start(_request: web.Request) -> web.Response:

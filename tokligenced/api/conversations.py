@@ -32,6 +32,7 @@ async def read_call(
 ) -> Call:
     """The call that a request makes. Raises `InvalidRequest` for what is none."""
     body = await read_body(front, request, principal.key)
+    trail.received = front.clock.monotonic()
     call = with_head(inlet.parse(body, call_id=trail.id, at=trail.started_at), request, inlet)
     trail.model = call.model
     trail.stream = call.stream

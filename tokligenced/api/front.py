@@ -23,6 +23,7 @@ from tokligenced.gateway.reports import Reports
 from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.trail import Trail
+from tokligenced.gateway.vitals import Vitals
 
 JSON = "application/json"
 SERVER = "tokligenced"
@@ -39,6 +40,7 @@ class Front(Struct, frozen=True, kw_only=True):
     reports: Reports
     responses: ResponseStore
     live: LiveStreams
+    vitals: Vitals
     clock: Clock
     ids: IdSource
     max_request_bytes: int

@@ -112,6 +112,10 @@ class LiveStreams:
         self._outlets.add(outlet)
         return outlet
 
+    def open_streams(self) -> int:
+        """The streams that are being sent."""
+        return len(self._streams)
+
     def disconnected(self, outlet: Outlet) -> None:
         """Stop looking after a connection."""
         self._outlets.discard(outlet)

@@ -18,6 +18,7 @@ async def count_tokens(
 ) -> web.StreamResponse:
     """Tell how many tokens a conversation has; an estimate is rather too high, and a header says so."""
     body = await read_body(front, request, principal.key)
+    trail.received = front.clock.monotonic()
     call = messages.parse_counting(body, call_id=trail.id, at=trail.started_at)
     call = with_head(call, request, clients.MESSAGES)
     trail.model = call.model

@@ -49,6 +49,7 @@ async def _task(
     if not enabled:
         raise InvalidRequest("endpoint_disabled", "This gateway does not serve this endpoint.", status=404)
     body = await read_body(front, request, principal.key)
+    trail.received = front.clock.monotonic()
     call = parse(body, call_id=trail.id, at=trail.started_at)
     trail.model = call.model
     async with front.relay.open(call, principal, trail) as passage:

@@ -3,6 +3,7 @@
 command   how a command gets its configuration and has its operation performed
 access    accounts, organizations, keys
 money     credits, usage, the ledger, backups
+watch     how the running daemon is: status, top
 
 Exit codes: 0 done; 1 the answer is no, or something unexpected; 2 wrong use or a bad configuration;
 3 the daemon or the database could not be reached; 130 interrupted. An error is one line on stderr;
@@ -19,7 +20,7 @@ from pathlib import Path
 import click
 
 from tokligenced import __version__, show
-from tokligenced.cli import access, money
+from tokligenced.cli import access, money, watch
 from tokligenced.cli.command import config_option, config_path, performs
 from tokligenced.errors import ConfigError, Conflict, InvalidInput, StoreError, TokligencedError
 from tokligenced.show import Object
@@ -62,7 +63,7 @@ def root(context: click.Context) -> None:
         daemon.run(config_path())
 
 
-for command in (*access.COMMANDS, *money.COMMANDS):
+for command in (*access.COMMANDS, *money.COMMANDS, *watch.COMMANDS):
     root.add_command(command)
 
 
@@ -117,11 +118,4 @@ def check() -> int:
 @performs("reload", show.facts)
 def _reload() -> Object:
     """Have the running daemon read its configuration again."""
-    return {}
-
-
-@root.command("status")
-@performs("status", show.facts)
-def _status() -> Object:
-    """Ask the running daemon how it is."""
     return {}

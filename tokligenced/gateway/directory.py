@@ -67,8 +67,11 @@ class Directory:
         accounts: Sequence[Account] = (),
         organizations: Sequence[Organization] = (),
         keys: Sequence[Key] = (),
+        audited: audit.Audited = audit.unheard,
     ) -> None:
         self._database = database
+        self._audited = audited
+        self._recorded: list[tuple[str, str, str]] = []
         self._clock = clock
         self._ids = ids
         self._accounts = {account.email: account for account in accounts}
@@ -83,8 +86,10 @@ class Directory:
         self._changing: set[asyncio.Task[Any]] = set()
 
     @classmethod
-    async def load(cls, database: Database, *, clock: Clock, ids: IdSource) -> Self:
-        """What the database holds."""
+    async def load(
+        cls, database: Database, *, clock: Clock, ids: IdSource, audited: audit.Audited = audit.unheard
+    ) -> Self:
+        """What the database holds. `audited` is told of each change that is made."""
         return cls(
             database,
             clock=clock,
@@ -92,6 +97,7 @@ class Directory:
             accounts=await account_rows.load_accounts(database),
             organizations=await account_rows.load_organizations(database),
             keys=await key_rows.load(database),
+            audited=audited,
         )
 
     def principal(self, key_digest: bytes) -> Principal | None:
@@ -342,7 +348,11 @@ class Directory:
 
     async def _alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self._one_at_a_time:
-            return await work()
+            self._recorded.clear()
+            result = await work()
+            for entry in self._recorded:
+                self._audited(*entry)
+            return result
 
     def _keep(self, key: Key) -> None:
         self._keys[key.id] = key
@@ -353,6 +363,7 @@ class Directory:
     ) -> None:
         at = self._clock.wall_ms()
         await audit.record(tx, at=at, actor=actor, action=action, subject=subject, detail=detail)
+        self._recorded.append((actor, action, subject))
 
 
 def _check_name(name: str) -> None:

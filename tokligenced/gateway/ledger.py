@@ -73,7 +73,8 @@ class Ledger:
     """The books of all payers. `report(outcome, principal)` makes the canonical log line.
 
     `broken` says what is wrong with them: then no call that costs is served. `recovery` is what became of the
-    holds that an earlier process left.
+    holds that an earlier process left. `holds_open` and `held_nano` are of this process. `audited` is told of
+    each credit.
     """
 
     def __init__(
@@ -83,10 +84,12 @@ class Ledger:
         *,
         clock: Clock,
         report: Callable[[Outcome, Principal], None],
+        audited: audit.Audited = audit.unheard,
     ) -> None:
         self._database = database
         self._clock = clock
         self._report = report
+        self._audited = audited
         self._balances = {
             owner: Balance(balance=balance, held=held) for owner, (balance, held) in books.balances.items()
         }
@@ -94,12 +97,18 @@ class Ledger:
         self._held_by_key: dict[str, int] = {}
         self._known_prices: dict[Price, str] = {}
         self._changing = asyncio.Lock()
+        self.holds_open = self.held_nano = 0
         self.broken: tuple[str, ...] = ()
         self.recovery = rows.Recovery()
 
     @classmethod
     async def open(
-        cls, database: Database, *, clock: Clock, report: Callable[[Outcome, Principal], None]
+        cls,
+        database: Database,
+        *,
+        clock: Clock,
+        report: Callable[[Outcome, Principal], None],
+        audited: audit.Audited = audit.unheard,
     ) -> "Ledger":
         """The books, after resolving what an earlier process left open; raises `StoreError`.
 
@@ -113,7 +122,7 @@ class Ledger:
         recovery = rows.Recovery()
         if not broken:
             recovery = await database.transact(lambda tx: rows.recover(tx, clock.wall_ms()))
-        ledger = cls(database, await rows.load(database), clock=clock, report=report)
+        ledger = cls(database, await rows.load(database), clock=clock, report=report, audited=audited)
         ledger.broken = tuple(broken)
         ledger.recovery = recovery
         return ledger
@@ -172,6 +181,8 @@ class Ledger:
             if balance.available < hold.amount:
                 raise _short("insufficient_balance", "the available balance", hold.amount, balance.available)
             balance.held += hold.amount
+        self.holds_open += 1
+        self.held_nano += hold.amount
         key_id, payer_id = principal.key.id, principal.payer.id
         self._held_by_key[key_id] = self._held_by_key.get(key_id, 0) + hold.reserved
         writes: list[Write] = [
@@ -283,6 +294,8 @@ class Ledger:
     def _move(self, hold: Hold, charge: int) -> None:
         key_id = hold.principal.key.id
         self._held_by_key[key_id] -= hold.reserved
+        self.holds_open -= 1
+        self.held_nano -= hold.amount
         if charge:
             self._spent[key_id] = self._spent.get(key_id, 0) + charge
         if not hold.unlimited:
@@ -343,6 +356,7 @@ class Ledger:
             if await self._database.transact(write):
                 balance.balance += amount
                 funding.balance -= amount
+                self._audited(actor, "payer.credited", payer.id)
             return balance
 
 

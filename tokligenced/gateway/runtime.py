@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from msgspec import Struct
 
-from tokligenced import __version__, catalog, config
-from tokligenced.clock import Clock
+from tokligenced import catalog, config
 from tokligenced.config import Config
 from tokligenced.errors import ConfigError
-from tokligenced.gateway.lifecycle import Lifecycle
-from tokligenced.gateway.operations import Caller, Nothing, Object, Operation, Result, Services, timestamp
-from tokligenced.gateway.routing import Router
-from tokligenced.store.database import Database
+from tokligenced.gateway.metrics import Metrics
+from tokligenced.gateway.operations import Caller, Nothing, Object, Operation, Result, Services
+from tokligenced.gateway.relay import Relay
+from tokligenced.gateway.vitals import Vitals
+from tokligenced.store import audit
 
 
 class Reloader:
@@ -26,62 +27,73 @@ class Reloader:
         self,
         path: Path,
         current: Config,
-        router: Router,
+        relay: Relay,
+        metrics: Metrics,
         announce: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """`announce` surrounds each reload: somebody may want to know."""
         self._announce = announce
         self._path = path
         self._started_with = current
-        self._router = router
+        self._relay = relay
+        self._metrics = metrics
 
-    def reload(self) -> list[str]:
+    def reload(self, actor: str) -> list[str]:
         """Read and check all files, then swap; the keys that changed but need a restart.
 
         Raises `ConfigError`, and then nothing has changed. Either way the log says so.
         """
         with self._announce():
-            return self._reload()
+            return self._reload(actor)
 
-    def _reload(self) -> list[str]:
+    def _reload(self, actor: str) -> list[str]:
         log = structlog.get_logger()
+        router, ledger, clock = self._relay.router, self._relay.ledger, self._relay.clock
         try:
             fresh = config.load(self._path, os.environ)
         except ConfigError as error:
-            log.error("config.refused", error=str(error))
+            log.error("config.refused", actor=actor, error=str(error))
+            self._metrics.reloads["refused"] += 1
             raise
-        self._router.load(catalog.build(fresh))
+        router.load(catalog.build(fresh))
+        self._metrics.reloads["applied"] += 1
         needs_restart = config.restart_needed(self._started_with, fresh)
         for warning in fresh.warnings:
             log.warning("config.warning", warning=warning)
-        log.info("config.reloaded", models=len(self._router.catalog.models), needs_restart=needs_restart)
+        detail = {"models": len(router.catalog.models), "needs_restart": needs_restart}
+        log.info("config.reloaded", actor=actor, **detail)
+        entry = audit.row(
+            at=clock.wall_ms(), actor=actor, action="config.reloaded", subject="config", detail=detail
+        )
+        ledger.note((audit.RECORD, entry))
         return needs_restart
 
     def reload_on_signal(self) -> None:
         """Reload where nobody waits for what came of it."""
         with contextlib.suppress(ConfigError):  # the log has it
-            self.reload()
+            self.reload("signal")
 
 
-def runtime_operations(
-    reloader: Reloader, lifecycle: Lifecycle, database: Database, router: Router, clock: Clock
-) -> Mapping[str, Operation[Any]]:
-    """`reload` and `status`."""
-    started_at = clock.wall_ms()
+class Top(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of `top`: the most calls that are listed."""
 
-    async def reload(_services: Services, _parameters: Nothing, _caller: Caller) -> Result:
-        return {"reloaded": True, "needs_restart": reloader.reload()}
+    calls: int = 100
+
+
+def runtime_operations(reloader: Reloader, vitals: Vitals) -> Mapping[str, Operation[Any]]:
+    """`reload`, `status`, and `top`, which is the status with the calls on their way."""
+
+    async def reload(_services: Services, _parameters: Nothing, caller: Caller) -> Result:
+        return {"reloaded": True, "needs_restart": reloader.reload(caller.actor)}
 
     async def status(_services: Services, _parameters: Nothing, _caller: Caller) -> Object:
-        return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "started_at": timestamp(started_at),
-            "state": "draining" if lifecycle.draining else "running",
-            "calls_running": lifecycle.running,
-            "models": len(router.catalog.models),
-            "providers": len(router.catalog.providers),
-            "database": database.problem or "ok",
-        }
+        return await vitals.status()
 
-    return {"reload": Operation(Nothing, reload), "status": Operation(Nothing, status)}
+    async def top(_services: Services, parameters: Top, _caller: Caller) -> Object:
+        return {**await vitals.status(), "calls": vitals.running(parameters.calls)}
+
+    return {
+        "reload": Operation(Nothing, reload),
+        "status": Operation(Nothing, status),
+        "top": Operation(Top, top),
+    }

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec import Struct
+
 from tokligenced.domain import Outcome, Principal, Usage
 from tokligenced.errors import CallError
 
@@ -17,9 +19,14 @@ def client_left(error: BaseException | None) -> bool:
 
 
 class Trail:
-    """One call's trail. `started` is monotonic, `started_at` Unix milliseconds."""
+    """One call's trail. `started_at` is Unix milliseconds, all other times are monotonic.
+
+    By `received` the body was there, at `sent` it first left for an upstream, by `answered` a whole answer
+    was there: what lies before `sent` and after `answered` is the gateway's own time.
+    """
 
     __slots__ = (
+        "answered",
         "attempts",
         "cost_nano",
         "endpoint",
@@ -29,6 +36,8 @@ class Trail:
         "model",
         "principal",
         "provider",
+        "received",
+        "sent",
         "settled",
         "started",
         "started_at",
@@ -42,7 +51,9 @@ class Trail:
         self.id = call_id
         self.endpoint = endpoint
         self.started_at = started_at
-        self.started = started
+        self.started = self.received = started
+        self.sent: float | None = None
+        self.answered: float | None = None
         self.principal: Principal | None = None
         self.model = ""
         self.stream = False
@@ -83,6 +94,11 @@ class Trail:
     def outcome(self, now: float) -> Outcome:
         """The call as it goes into the books at the monotonic time `now`."""
         principal = self.principal
+        overhead = None
+        if self.sent is not None:
+            overhead = self.sent - self.received
+            if self.answered is not None:
+                overhead += now - self.answered
         return Outcome(
             id=self.id,
             started_at=self.started_at,
@@ -100,4 +116,14 @@ class Trail:
             cost_nano=self.cost_nano,
             first_byte=None if self.first_byte is None else self.first_byte - self.started,
             duration=now - self.started,
+            overhead=overhead,
         )
+
+
+class Glimpse(Struct, frozen=True, kw_only=True):
+    """A call on its way: `model` is the catalog's id for it, empty before it is known; `usage` grows."""
+
+    trail: Trail
+    principal: Principal
+    model: str
+    usage: Usage

@@ -1,20 +1,31 @@
 """Rows of the audit trail: who did what to what; written with the change itself, never altered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import json
 
-from tokligenced.store.database import Transaction
+from tokligenced.store.database import Params, Statement, Transaction
+
+RECORD = Statement("INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)", order=110)
+
+# Who is told of an entry once it is durable: its actor, action and subject.
+Audited = Callable[[str, str, str], None]
+
+
+def unheard(_actor: str, _action: str, _subject: str) -> None:
+    """For where nobody is told, as in a command that has the database for a moment."""
+
+
+def row(*, at: int, actor: str, action: str, subject: str, detail: Mapping[str, object]) -> Params:
+    """What `RECORD` writes: `actor` is an account's id, `cli` or `signal`, `action` like `key.revoked`.
+
+    `subject` is an id. `detail` must become a JSON object; it holds no secret.
+    """
+    return at, actor, action, subject, json.encode(detail).decode()
 
 
 async def record(
     tx: Transaction, *, at: int, actor: str, action: str, subject: str, detail: Mapping[str, object]
 ) -> None:
-    """Add an entry: `actor` is an account's id or `cli`, `action` like `key.revoked`, `subject` an id.
-
-    `detail` must become a JSON object; it holds no secret.
-    """
-    await tx.execute(
-        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)",
-        (at, actor, action, subject, json.encode(detail).decode()),
-    )
+    """Add an entry with the change that it tells of; the arguments are those of `row`."""
+    await tx.execute(RECORD.sql, row(at=at, actor=actor, action=action, subject=subject, detail=detail))

@@ -138,6 +138,11 @@ class Database(Writer):
         tasks.spawn("store.writer", database.write())
         return database
 
+    @property
+    def queued(self) -> int:
+        """The operations that wait for the next commit."""
+        return len(self._queue)
+
     async def read(self, sql: str, params: Params = ()) -> list[Row]:
         """All rows of one query on what is committed; raises `StoreError`."""
         return await self._reader.run(fetch, sql, params)

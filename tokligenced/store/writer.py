@@ -107,9 +107,9 @@ _Work = Callable[[Transaction], Awaitable[Any]]
 class Writer:
     """Owner of the writing connection, and its queue.
 
-    `accepting` says whether new holds may come, `problem` why not. `lost` counts the enqueued
-    operations that no retry can save; `on_lost(writes, error)` is told of each.
-    `resources` are let go when the writer ends.
+    `accepting` says whether new holds may come, `problem` why not. `commits` counts those of groups, `lost`
+    the enqueued operations that no retry can save; `on_lost(writes, error)` is told of each. `resources` are
+    let go when the writer ends.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Writer:
     ) -> None:
         self.problem: str | None = None
         self.accepting = True
-        self.lost = 0
+        self.commits = self.lost = 0
         self._name = name
         self._connection = connection
         self._ballast = ballast
@@ -285,6 +285,7 @@ class Writer:
                 else:
                     for operation in group:
                         _resolve(operation.waiter, None)
+                    self.commits += 1
                     self._since_checkpoint += 1 + len(group)
         finally:
             self._queue[:0] = [operation for group in groups for operation in group]
