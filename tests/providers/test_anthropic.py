@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tokligenced.config import ProviderSettings
 from tokligenced.config.settings import Secret
@@ -263,3 +264,21 @@ def test_what_is_not_utf8_never_reaches_a_client() -> None:
     whole.feed(b'{"type":"message","content":[%b],"stop_reason":"end_turn"}' % block)
     with pytest.raises(UpstreamFailed):
         whole.finish()
+
+
+def test_its_own_error_stays_json_without_its_secrets() -> None:
+    """Stars stand for what may be a credential, and nothing of the JSON around it goes with it."""
+    told = {"type": "x", "message": "Bearer abc.def"}
+    refusal = passing({"messages": [{"role": "user", "content": "Hi"}]}).reject(
+        400, {}, json.dumps({"type": "error", "error": told}).encode()
+    )
+    assert json.loads(refusal.body or b"") == {"type": "error", "error": {"type": "x", "message": "***"}}
+
+
+@pytest.mark.parametrize("value", ["a\udcff", "é", "a\tb"])
+def test_a_header_that_is_no_text_is_the_clients_fault(value: str) -> None:
+    """It is refused before anything is sent; the provider did nothing wrong."""
+    body = b'{"model":"claude","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
+    call = structs.replace(messages.parse(body, call_id="req_1", at=1), headers={"anthropic-beta": value})
+    with pytest.raises(InvalidRequest, match="anthropic-beta"):
+        provider().exchange(call, MODEL, DEPLOYMENT)

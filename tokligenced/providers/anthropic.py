@@ -22,6 +22,7 @@ from tokligenced.dialects import (
 from tokligenced.dialects.messages_requests import Traits
 from tokligenced.dialects.tasks import renamed
 from tokligenced.domain import Call, Deployment, Model
+from tokligenced.errors import InvalidRequest
 from tokligenced.providers.base import Exchange, Remote, UpstreamRequest
 from tokligenced.providers.metering import ReadingTap
 from tokligenced.providers.passing import Passed
@@ -86,10 +87,18 @@ class Anthropic(Remote):
         return self.request(path, model, body, self._with(call.headers))
 
     def _with(self, asked: Mapping[str, str]) -> Mapping[str, str]:
-        """This provider's headers and the client's, the same object for the same ones."""
+        """This provider's headers and the client's, the same object for the same ones.
+
+        Raises `InvalidRequest` for one that is not text, which is the client's fault and not the provider's.
+        """
         key = tuple(sorted(asked.items()))
         headers = self._variants.get(key)
         if headers is None:
+            for name, value in asked.items():
+                if not (value.isascii() and value.isprintable()):
+                    raise InvalidRequest(
+                        "invalid_value", f"Invalid value for the header '{name}': it is no plain text."
+                    )
             betas = ",".join(filter(None, [self._betas, asked.get("anthropic-beta")]))
             others = {name: value for name, value in self.headers.items() if name.lower() not in asked}
             headers = {**others, **asked, **({"anthropic-beta": betas} if betas else {})}

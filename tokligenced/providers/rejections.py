@@ -10,7 +10,7 @@ from tokligenced.dialects.wire_error import NOTHING_SAID, WireError
 from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
 
 # What looks like a credential never leaves in a message, whoever put it there.
-_SECRET = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_A-Za-z0-9*.]{8,}|Bearer\s+\S+", re.IGNORECASE)
+_SECRET = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|AIza)[-_A-Za-z0-9*.]{8,}|Bearer\s+[^\s\"\\]+", re.IGNORECASE)
 _LONGEST_MESSAGE = 2000
 
 _PASSED_CODES = frozenset(
