@@ -8,6 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from tests.e2e.agents.witnesses import Missing, installed
 from tests.e2e.daemon_process import Daemon, documented_port
 
 JS = Path(__file__).parent / "js"
@@ -52,3 +53,12 @@ def node_modules() -> Path:
         )
         assert ran.returncode == 0, ran.stderr
     return JS / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def agents() -> Path:
+    """The folder with the coding agents' programs; a test that needs them is skipped where there are none."""
+    try:
+        return installed()
+    except Missing as reason:
+        pytest.skip(str(reason))

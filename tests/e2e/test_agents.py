@@ -31,6 +31,8 @@ CASES = [
     "opencode-resp-anthropic",
 ]
 REASONING = ["claude-s45-anthropic-reason", "codex-55-anthropic-reason", "codex-61sol-anthropic-reason"]
+# As Codex is without any settings: it tries a WebSocket first.
+BUILT_IN = "built-in codex gpt-5.5 chatonly CODEX_BUILTIN=1"
 # The upstream's tool call makes another file than the agent was asked for.
 WRONG = "wrong-content claude claude-sonnet-4-5 anthropic -- --corrupt"
 
@@ -42,13 +44,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows(folder: Path) -> dict[str, Row]:
+def rows(agents: Path, folder: Path) -> dict[str, Row]:
     """How every case ended, by its name."""
     try:
         known = cases()
-        return run([*(known[name] for name in CASES), WRONG], folder, quiet=True)
     except Missing as reason:
         pytest.skip(str(reason))
+    return run(agents, [*(known[name] for name in CASES), BUILT_IN, WRONG], folder, quiet=True)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -65,6 +67,13 @@ def test_reasoning_comes_back_signed(rows: dict[str, Row], folder: Path, case: s
     asked = [json.loads(line) for line in (folder / f"{case}.jsonl").read_text().splitlines()]
     turns = [each["reasoning_echoed"] for each in asked if each["method"] == "POST"]
     assert turns == [False, True]
+
+
+def test_codex_gives_up_websockets_at_once(rows: dict[str, Row]) -> None:
+    """It takes a 426 as the word for that; after other refusals it would try for six seconds."""
+    assert rows["built-in"].passed, rows["built-in"]
+    assert rows["built-in"].secs is not None
+    assert rows["built-in"].secs < 6
 
 
 def test_the_witnesses_can_fail(rows: dict[str, Row]) -> None:

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from tests.api.whole_gateway import Gateway, running
-from tests.e2e.agents.witnesses import Missing, installed
 from tests.e2e.daemon_process import Daemon, environment
 from tests.fakes import FakeUpstream, chat_chunks, events, stream
 
@@ -64,15 +63,6 @@ def pasted(client: str, language: str, *, key: str, address: str) -> str:
 def exported(lines: str) -> dict[str, str]:
     """The variables that a shell would have after these lines."""
     return dict(re.findall(r"\b([A-Z_]+)=(\S+)", lines))
-
-
-@pytest.fixture(scope="module")
-def agents() -> Path:
-    """The folder with the agents' programs."""
-    try:
-        return installed()
-    except Missing as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.e2e.agents.witnesses import Missing, cases, run
+from tests.e2e.agents.witnesses import Missing, cases, installed, run
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
     try:
         lines = [line for name, line in cases().items() if wanted in name]
         with tempfile.TemporaryDirectory() as folder:
-            rows = run(lines, Path(folder), quiet=False)
+            rows = run(installed(), lines, Path(folder), quiet=False)
     except Missing as reason:
         sys.exit(str(reason))
     return int(len(rows) < len(lines) or any(not row.passed or row.violations for row in rows.values()))

@@ -16,6 +16,7 @@ import msgspec
 
 HERE = Path(__file__).parent
 DRIVER = Path(__file__).parents[4] / "shared" / "agents"
+PROGRAMS = ("claude", "codex", "opencode")
 _INSTALL_SECONDS = 300
 _RUN_SECONDS = 900
 
@@ -31,6 +32,7 @@ class Row(msgspec.Struct, frozen=True):
     passed: bool = msgspec.field(name="pass")
     violations: dict[str, int]
     upstream_requests: list[str]
+    secs: float | None
 
 
 def installed() -> Path:
@@ -51,6 +53,12 @@ def installed() -> Path:
         if ran.returncode:
             raise Missing(f"the agents could not be installed: {ran.stderr.strip()[-300:]}")
         stamp.touch()
+    for program in PROGRAMS:
+        started = subprocess.run(
+            [str(modules / ".bin" / program), "--version"], capture_output=True, text=True, check=False
+        )
+        if started.returncode:
+            raise Missing(f"{program} does not start here: {started.stderr.strip()[-300:]}")
     return modules / ".bin"
 
 
@@ -71,12 +79,11 @@ def loopback_only() -> list[str]:
     return [str(DRIVER / "netns.sh")] if allowed.returncode == 0 else []
 
 
-def run(lines: Iterable[str], folder: Path, *, quiet: bool) -> dict[str, Row]:
+def run(programs: Path, lines: Iterable[str], folder: Path, *, quiet: bool) -> dict[str, Row]:
     """Run cases one after another; a row for each. The recordings stay in `folder`.
 
-    Raises `Missing`, and `AssertionError` where the gateway or the driver itself fails.
+    Raises `AssertionError` where the gateway or the driver itself fails.
     """
-    programs = installed()
     listed, homes = folder / "cases.txt", folder / "homes"
     listed.write_text("\n".join(lines))
     homes.mkdir()
