@@ -129,6 +129,9 @@ class _Choice:
         self.citations: list[Raw] = []
 
 
+_OUTPUT_COUNTS = (b"candidatesTokenCount", b"thoughtsTokenCount")
+
+
 class Reader(AnswerReader):
     """Reads one answer; not shared. Raises `UpstreamFailed` for what is not the dialect.
 
@@ -187,12 +190,15 @@ class Reader(AnswerReader):
             if finish == "content_filter" and choice.message:
                 out.append(Refused(index, choice.message))
             out.append(Ended(choice=index, finish=finish, native=choice.reason))
-        return out + self.late()
+        if self._unread is not None:
+            self._count(self._unread, out)
+            self._unread = None
+        return out
 
     def late(self) -> list[Event]:
-        """The latest count, which was put off."""
+        """The latest count, which was put off; one of the prompt alone does not cover what was said."""
         out: list[Event] = []
-        if self._unread is not None:
+        if self._unread is not None and any(part in bytes(self._unread) for part in _OUTPUT_COUNTS):
             self._count(self._unread, out)
             self._unread = None
         return out
@@ -203,19 +209,25 @@ class Reader(AnswerReader):
         if not self._began:
             self._began = True
             out.append(Began(id=chunk.response_id or "", model=chunk.model_version or self._model))
+        if chunk.usage_metadata is not UNSET:
+            self._put_off(chunk.usage_metadata, out)
         for candidate in chunk.candidates or ():
             self._candidate(candidate, out)
         feedback = chunk.prompt_feedback
         if feedback is not None and feedback.block_reason:
             blocked = self._choice(0)
             blocked.reason, blocked.message = feedback.block_reason, feedback.block_reason_message
-        if chunk.usage_metadata is not UNSET:
-            # Every chunk counts anew, and only the last count is wanted; to read one costs more than all else
-            # of its chunk. The first is read at once, since it tells of the prompt.
-            if self._usage is None:
-                self._count(chunk.usage_metadata, out)
-            elif b"TokenCount" in bytes(chunk.usage_metadata):
-                self._unread = chunk.usage_metadata.copy()
+
+    def _put_off(self, usage: Raw, out: list[Event]) -> None:
+        """Keep a count for the end: every chunk counts anew, and to read it costs more than all else of it.
+
+        The first is read at once, for it tells of the prompt, and before what its chunk says: that it may not
+        have counted yet.
+        """
+        if self._usage is None:
+            self._count(usage, out)
+        if b"TokenCount" in bytes(usage):
+            self._unread = usage.copy()
 
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)
