@@ -101,6 +101,11 @@ class InvalidRequest(CallError):
     type = "invalid_request_error"
 
 
+def invalid_value(param: str, reason: str) -> InvalidRequest:
+    """The refusal of a value that stands at `param`."""
+    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)
+
+
 class Unauthenticated(CallError):
     """No key, or one that proves nobody."""
 

@@ -12,8 +12,16 @@ from msgspec import Raw, Struct
 
 from tokligenced.dialects import chat_shape, sse
 from tokligenced.dialects.chat_mending import Mender
+from tokligenced.dialects.media import BASE64_PER_BYTE
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
-from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect, utf8
+from tokligenced.dialects.wire_error import (
+    UNREADABLE,
+    ErrorInside,
+    WireError,
+    incomplete,
+    not_the_dialect,
+    utf8,
+)
 from tokligenced.domain import Usage
 from tokligenced.errors import UpstreamFailed
 
@@ -75,7 +83,6 @@ _Any = chat_shape.Chunk | chat_shape.Completion | _Answer
 
 _read_answer = msgspec.json.Decoder(_Answer)
 _read_object = msgspec.json.Decoder(dict[str, Any])
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 _DATA = b"data: "
 _END = b"\n\n"
@@ -95,7 +102,7 @@ def read_error(body: bytes) -> WireError:
     """Read an error body; vendors disagree on where the message stands. Empty where it can't be read."""
     try:
         read = _read_error_body.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return WireError()
     if isinstance(read.error, WireError):
         return read.error
@@ -171,7 +178,7 @@ class Watch:
             whole = utf8(self._whole[0] if len(self._whole) == 1 else b"".join(self._whole))
             try:
                 answer: _Any = chat_shape.read_completion.decode(whole)
-            except _UNREADABLE:
+            except UNREADABLE:
                 whole, answer = self._mended(whole)
             if answer.error is not None:
                 raise ErrorInside(read_error(whole))
@@ -200,7 +207,7 @@ class Watch:
         if data:
             try:
                 answers = chat_shape.read_chunks.decode(b"[%b]" % data.replace(_END + _DATA, b","))
-            except _UNREADABLE:
+            except UNREADABLE:
                 return None
             if len(answers) != data.count(_END) + 1:
                 return None
@@ -231,7 +238,7 @@ class Watch:
             return event
         try:
             chunk = chat_shape.read_chunk.decode(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             chunk = None
         answer: _Any
         if chunk is None or (chunk.error is None and not self._mender.fits(chunk)):
@@ -255,7 +262,7 @@ class Watch:
                 mended = self._mender.whole(found) if self._splitter is None else self._mender.chunk(found)
                 data = data if mended == found else msgspec.json.encode(mended)
             return data, _read_answer.decode(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise not_the_dialect("a chat completion") from None
 
     def _note(self, answer: _Any) -> None:
@@ -301,12 +308,8 @@ def _size_of_rest(part: "chat_shape.Delta | chat_shape.Message | _Delta") -> int
         texts += part.function_call.name, part.function_call.arguments
     size = sum([_size(text) for text in texts if text])
     if part.audio is not None:
-        size += len(part.audio.transcript or "") + len(part.audio.data or "") // _BASE64_PER_BYTE
-    size += sum([len(bytes(raw)) // _BASE64_PER_BYTE for raw in part.images or ()])
+        size += len(part.audio.transcript or "") + len(part.audio.data or "") // BASE64_PER_BYTE
+    size += sum([len(bytes(raw)) // BASE64_PER_BYTE for raw in part.images or ()])
     if isinstance(part.content, list):
         size += sum([len(bytes(raw)) for raw in part.content])
     return size
-
-
-# Sound and pictures take many more bytes for a token than text does.
-_BASE64_PER_BYTE = 300

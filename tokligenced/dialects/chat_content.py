@@ -21,7 +21,7 @@ from tokligenced.dialects.conversation import (
     Thinking,
     ToolCall,
 )
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import InvalidRequest, invalid_value
 
 
 class CacheControl(Struct):
@@ -116,7 +116,7 @@ def cache(control: CacheControl | None, where: str) -> Cache | None:
         case "1h":
             return "1h"
         case _:
-            raise _invalid(f"{where}.cache_control.ttl", "it is 5m or 1h")
+            raise invalid_value(f"{where}.cache_control.ttl", "it is 5m or 1h")
 
 
 def parts(message: Message, where: str) -> list[Part]:
@@ -141,14 +141,14 @@ def result_parts(message: Message, where: str) -> Iterator[Text | Media | Foreig
     """What a tool gave."""
     for part in parts(message, where):
         if not isinstance(part, Text | Media):
-            raise _invalid(f"{where}.content", "a tool's result is text, pictures or files")
+            raise invalid_value(f"{where}.content", "a tool's result is text, pictures or files")
         yield part
 
 
 def assistant_parts(message: Message, where: str, *, legacy_id: str) -> list[Part]:
     """What a model said, in the order in which it said it."""
     if message.audio is not None:
-        raise _invalid(f"{where}.audio", "sound that a model made is known only to OpenAI")
+        raise invalid_value(f"{where}.audio", "sound that a model made is known only to OpenAI")
     said = [part for part in parts(message, where) if not (isinstance(part, Text) and not part.text)]
     if message.refusal:
         said.append(Refusal(text=message.refusal))
@@ -183,7 +183,7 @@ def _tool_call(call: _ToolCall, where: str) -> ToolCall:
     elif call.function is not None:
         name, arguments = call.function.name, call.function.arguments or ""
     else:
-        raise _invalid(where, "it calls nothing")
+        raise invalid_value(where, "it calls nothing")
     if not call.id:
         raise InvalidRequest(
             "missing_required_parameter", f"Missing required parameter: '{where}.id'.", param=f"{where}.id"
@@ -225,7 +225,7 @@ def _media(part: _Part, where: str, kept: Cache | None) -> Media:
         case _Part(type="file", file=_File() as file):
             return _file(file, f"{where}.file", kept)
         case _:
-            raise _invalid(where, f"it is no whole content part of a known type, but '{part.type}'")
+            raise invalid_value(where, f"it is no whole content part of a known type, but '{part.type}'")
 
 
 def _linked(link: _Url, kind: MediaKind, where: str, kept: Cache | None) -> Media:
@@ -240,7 +240,7 @@ def _linked(link: _Url, kind: MediaKind, where: str, kept: Cache | None) -> Medi
 def _file(file: _File, where: str, kept: Cache | None) -> Media:
     if file.file_data is None:
         if file.file_id is None:
-            raise _invalid(where, "it has neither file_data nor file_id")
+            raise invalid_value(where, "it has neither file_data nor file_id")
         return Media(kind="document", file_id=file.file_id, name=file.filename, cache=kept)
     place = f"{where}.file_data"
     if file.file_data[:5].lower() == "data:":
@@ -251,7 +251,3 @@ def _file(file: _File, where: str, kept: Cache | None) -> Media:
     return Media(
         kind=media.kind_of(media_type), media_type=media_type, data=data, name=file.filename, cache=kept
     )
-
-
-def _invalid(param: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)

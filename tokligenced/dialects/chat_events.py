@@ -28,9 +28,8 @@ from tokligenced.dialects.conversation import (
     Thought,
 )
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
-from tokligenced.dialects.wire_error import ErrorInside, incomplete, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, incomplete, not_the_dialect
 
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _read_object = msgspec.json.Decoder(dict[str, object])
 _read_images = msgspec.json.Decoder(dict[str, dict[str, str] | str | int | None])
 _PICTURE = re.compile(r"data:(image/[a-z0-9.+-]+);base64,(.+)", re.DOTALL)
@@ -58,7 +57,7 @@ class Reader(AnswerReader):
             return []
         try:
             chunk = chat_shape.read_chunk.decode(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             chunk = None
         if chunk is None or (chunk.error is None and not self._mender.fits(chunk)):
             chunk = self._mended(data)
@@ -80,7 +79,7 @@ class Reader(AnswerReader):
         """The body of an answer that is not streamed."""
         try:
             answer = chat_shape.read_completion.decode(body)
-        except _UNREADABLE:
+        except UNREADABLE:
             answer = self._mended_whole(body)
         if answer.error is not None:
             raise ErrorInside(read_error(body))
@@ -105,7 +104,7 @@ class Reader(AnswerReader):
             if found.get("error") is not None:
                 raise ErrorInside(read_error(data))
             return chat_shape.read_chunk.decode(msgspec.json.encode(self._mender.chunk(found)))
-        except _UNREADABLE:
+        except UNREADABLE:
             raise not_the_dialect("a chat completion") from None
 
     def _mended_whole(self, body: bytes) -> chat_shape.Completion:
@@ -114,7 +113,7 @@ class Reader(AnswerReader):
             if found.get("error") is not None:
                 raise ErrorInside(read_error(body))
             return chat_shape.read_completion.decode(msgspec.json.encode(self._mender.whole(found)))
-        except _UNREADABLE:
+        except UNREADABLE:
             raise not_the_dialect("a chat completion") from None
 
     def _read(self, index: int, part: chat_shape.Delta | chat_shape.Message, events: list[Event]) -> None:
@@ -176,7 +175,7 @@ class Reader(AnswerReader):
 def _drawn(choice: int, raw: bytes) -> list[Event]:
     try:
         shown = _read_images.decode(raw).get("image_url")
-    except _UNREADABLE:
+    except UNREADABLE:
         return []
     url = shown.get("url", "") if isinstance(shown, dict) else str(shown or "")
     if (picture := _PICTURE.fullmatch(url)) is None:

@@ -26,7 +26,7 @@ from tokligenced.dialects.conversation import (
     Turn,
 )
 from tokligenced.domain import Call
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import InvalidRequest, invalid_value
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -179,7 +179,7 @@ def _turns(messages: list[Message]) -> Iterator[Turn]:
         where = f"messages[{at}]"
         role = _ROLES.get(message.role)
         if role is None:
-            raise _invalid(f"{where}.role", f"there is no role '{message.role}'")
+            raise invalid_value(f"{where}.role", f"there is no role '{message.role}'")
         if role == "tool":
             call_id = f"function-{legacy}" if message.role == "function" else message.tool_call_id
             if not call_id:
@@ -250,7 +250,7 @@ def _tool_choice(request: _Request) -> ToolChoice | None:
         case _Choice(function=_Named() as named) | _Choice(custom=_Named() as named):
             return ToolChoice(mode="required", names=(named.name,))
         case _:
-            raise _invalid(param, "it is no choice of a tool")
+            raise invalid_value(param, "it is no choice of a tool")
 
 
 def _output_format(wanted: _Format | None) -> OutputFormat | None:
@@ -267,7 +267,7 @@ def _output_format(wanted: _Format | None) -> OutputFormat | None:
                 strict=schema.strict,
             )
         case _:
-            raise _invalid("response_format", "it is no known format")
+            raise invalid_value("response_format", "it is no known format")
 
 
 def _reasoning(request: _Request) -> Reasoning | None:
@@ -291,7 +291,3 @@ def _unsupported(request: _Request) -> Iterator[str]:
     for at, tool in enumerate(request.tools or ()):
         if tool.function is None and tool.custom is None:
             yield f"tools[{at}].type"
-
-
-def _invalid(param: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)

@@ -13,7 +13,7 @@ from tokligenced.dialects.chat_answers import read_error
 from tokligenced.dialects.conversation import AnswerReader, Counted, Ended, Event, Said
 from tokligenced.dialects.openai_usage import WireUsage, usage_of
 from tokligenced.dialects.tasks import check_name
-from tokligenced.dialects.wire_error import ErrorInside, incomplete, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, incomplete, not_the_dialect
 from tokligenced.domain import Call
 from tokligenced.errors import InvalidRequest
 
@@ -93,7 +93,7 @@ class Reader(AnswerReader):
             return []
         try:
             answer = _read_answer.decode(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             raise not_the_dialect("a completion") from None
         if answer.error is not None:
             raise ErrorInside(read_error(data))

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from tokligenced.dialects import chat_answers
-from tokligenced.dialects.wire_error import WireError
+from tokligenced.dialects.wire_error import UNREADABLE, WireError
 
 
 class _Complaint(Struct):
@@ -26,7 +26,7 @@ def read_error(body: bytes) -> WireError:
     """Read an error body. Empty where it can't be read."""
     try:
         complaints = _read_complaints.decode(body).detail
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return chat_answers.read_error(body)
     # The first part of a place says that it is in the body.
     places = [".".join(map(str, each.loc[1:])) for each in complaints]

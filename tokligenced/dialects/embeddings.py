@@ -16,7 +16,7 @@ from tokligenced.dialects import body as json_body
 from tokligenced.dialects.chat_answers import read_error
 from tokligenced.dialects.conversation import Target
 from tokligenced.dialects.tasks import Answer, Count, Name, Positive, check_name, size_of, told_tokens
-from tokligenced.dialects.wire_error import ErrorInside, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, not_the_dialect
 from tokligenced.domain import Call, Usage, tokens_in
 from tokligenced.errors import InvalidRequest, UpstreamFailed
 
@@ -150,7 +150,7 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
     """
     try:
         answer = _read_list.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise not_the_dialect("a list of embeddings") from None
     if answer.error is not None:
         raise ErrorInside(read_error(data))

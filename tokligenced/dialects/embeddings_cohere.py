@@ -12,7 +12,7 @@ from tokligenced.dialects import embeddings
 from tokligenced.dialects.conversation import Target
 from tokligenced.dialects.embeddings import Purpose
 from tokligenced.dialects.tasks import Answer, Count, believed, given
-from tokligenced.dialects.wire_error import not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, not_the_dialect
 from tokligenced.domain import Call
 
 _MOST_TEXTS = 96
@@ -66,7 +66,7 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
     """Cohere's answer, written as the client expects it. Raises `UpstreamFailed`."""
     try:
         answer = _read_embedded.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise not_the_dialect("a list of embeddings") from None
     found = answer.embeddings if isinstance(answer.embeddings, list) else answer.embeddings.floats
     vectors = embeddings.encoded(found, call)

@@ -13,7 +13,7 @@ from tokligenced.dialects.conversation import Target
 from tokligenced.dialects.embeddings import Purpose
 from tokligenced.dialects.gemini_errors import read_error
 from tokligenced.dialects.tasks import Answer, Count, believed
-from tokligenced.dialects.wire_error import ErrorInside, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, not_the_dialect
 from tokligenced.domain import Call
 
 _TASK_TYPES: dict[Purpose, str | None] = {
@@ -64,7 +64,7 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
     """
     try:
         answer = _read_embedded.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise not_the_dialect("a list of embeddings") from None
     if answer.error is not None:
         raise ErrorInside(read_error(data))

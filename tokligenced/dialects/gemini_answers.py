@@ -32,7 +32,7 @@ from tokligenced.dialects.conversation import (
 )
 from tokligenced.dialects.gemini_arguments import OpenCall, PartialArg
 from tokligenced.dialects.gemini_usage import WireUsage, usage_of
-from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, WireError, incomplete, not_the_dialect
 
 
 class _Blob(Struct, rename="camel", gc=False):
@@ -97,7 +97,6 @@ _read_chunks = msgspec.json.Decoder(_Chunk | list[_Chunk]).decode
 _read_part = msgspec.json.Decoder(_Part).decode
 _read_object = msgspec.json.Decoder(dict[str, Any] | None).decode
 _read_usage = msgspec.json.Decoder(WireUsage | None).decode
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 _UNSPECIFIED = frozenset({None, "", "FINISH_REASON_UNSPECIFIED"})
 # The model's output could not be used; another attempt may do better.
@@ -166,7 +165,7 @@ class Reader(AnswerReader):
             read = _read_chunks(data)
             for chunk in read if isinstance(read, list) else (read,):
                 self._chunk(chunk, out)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise not_the_dialect("a Gemini answer") from None
         return out
 
@@ -184,7 +183,7 @@ class Reader(AnswerReader):
             self._close(index, choice, out)
             try:
                 out += gemini_sources.cited(index, choice.texts, choice.groundings, choice.citations)
-            except _UNREADABLE:
+            except UNREADABLE:
                 raise not_the_dialect("a Gemini answer") from None
             finish = _finish(choice)
             if finish == "content_filter" and choice.message:
@@ -337,7 +336,7 @@ class Reader(AnswerReader):
     def _count(self, raw: Raw, out: list[Event]) -> None:
         try:
             told = _read_usage(raw)
-        except _UNREADABLE:
+        except UNREADABLE:
             self.disbelieved = True
             return
         if told is None:

@@ -8,7 +8,7 @@ import math
 import msgspec
 from msgspec import Raw, Struct
 
-from tokligenced.dialects.wire_error import NOTHING_SAID, WireError
+from tokligenced.dialects.wire_error import NOTHING_SAID, UNREADABLE, WireError
 
 
 class _Detail(Struct, rename="camel", gc=False):
@@ -35,7 +35,7 @@ def read_error(body: bytes) -> WireError:
     """Read an error body, which may stand in an array. Empty where it can't be read."""
     try:
         read = _read_error_body(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return NOTHING_SAID
     if isinstance(read, list):
         return _wire_error(read[0].error) if read else NOTHING_SAID

@@ -11,14 +11,12 @@ from msgspec import Meta, Raw, Struct, structs
 
 from tokligenced.dialects import body as json_body
 from tokligenced.dialects.chat_answers import read_error
+from tokligenced.dialects.media import BASE64_PER_BYTE
 from tokligenced.dialects.openai_usage import ABSURD
 from tokligenced.dialects.tasks import Answer, Name, Text, check_name, size_of
-from tokligenced.dialects.wire_error import ErrorInside, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, not_the_dialect
 from tokligenced.domain import Call, Usage
 from tokligenced.errors import InvalidRequest
-
-# Pictures take many more bytes for a token than text does.
-_BASE64_PER_BYTE = 300
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -107,7 +105,7 @@ def read_answer(data: bytes) -> Answer:
     """The answer of an upstream of this dialect, which passes byte for byte. Raises `UpstreamFailed`."""
     try:
         answer = _read_images.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise not_the_dialect("a list of images") from None
     if answer.error is not None:
         raise ErrorInside(read_error(data))
@@ -139,7 +137,7 @@ def _counted(body: bytes, images: int, size: int, told: Usage | None, *, disbeli
         body=body,
         usage=told or Usage(images=images, estimated=True),
         disbelieved=disbelieved,
-        delivered=size // _BASE64_PER_BYTE,
+        delivered=size // BASE64_PER_BYTE,
     )
 
 

@@ -15,7 +15,7 @@ from tokligenced.dialects.gemini_errors import read_error
 from tokligenced.dialects.gemini_usage import WireUsage, usage_of
 from tokligenced.dialects.images import Request
 from tokligenced.dialects.tasks import Answer
-from tokligenced.dialects.wire_error import ErrorInside, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, not_the_dialect
 from tokligenced.domain import Call, Usage
 from tokligenced.errors import InvalidRequest
 
@@ -147,14 +147,13 @@ class _Generated(Struct, rename="camel"):
 
 _read_predictions = msgspec.json.Decoder(_Predictions)
 _read_generated = msgspec.json.Decoder(_Generated)
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read_predictions(data: bytes, call: Call) -> Answer:
     """Imagen's answer. Raises `UpstreamFailed`, or `InvalidRequest` (`content_filter`)."""
     try:
         answer = _read_predictions.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise not_the_dialect("a list of images") from None
     if answer.error is not None:
         raise ErrorInside(read_error(data))
@@ -174,7 +173,7 @@ def read_generated(data: bytes, call: Call) -> Answer:
     """Gemini's answer. Raises `UpstreamFailed`, or `InvalidRequest` (`content_filter`)."""
     try:
         answer = _read_generated.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise not_the_dialect("an answer with an image") from None
     if answer.error is not None:
         raise ErrorInside(read_error(data))

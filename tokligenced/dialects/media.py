@@ -9,7 +9,10 @@ import re
 from typing import NoReturn
 
 from tokligenced.dialects.conversation import MediaKind
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import invalid_value
+
+# Sound and pictures take many more bytes for a token than text does.
+BASE64_PER_BYTE = 300
 
 _DATA_URI = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]+)*?;base64,", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
@@ -66,4 +69,4 @@ def type_of_file(name: str | None) -> str | None:
 
 
 def _refuse(reason: str, param: str) -> NoReturn:
-    raise InvalidRequest("invalid_value", f"Invalid value for '{param}': it {reason}.", param=param)
+    raise invalid_value(param, f"it {reason}")

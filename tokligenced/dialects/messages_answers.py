@@ -12,7 +12,7 @@ from tokligenced.dialects import messages_usage
 from tokligenced.dialects.conversation import AnswerReader, Began, Counted, Ended, Event, Finish, Refused
 from tokligenced.dialects.messages_blocks import Block, Delta, Progress, Tools, block_of
 from tokligenced.dialects.messages_usage import WireUsage
-from tokligenced.dialects.wire_error import ErrorInside, WireError, incomplete, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, WireError, incomplete, not_the_dialect
 
 # What Anthropic's reasons to stop mean. One that is not known is an end like any other; the word goes along.
 # https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
@@ -74,7 +74,6 @@ class _ErrorBody(Struct):
 _read_event = msgspec.json.Decoder(_Event)
 _read_whole = msgspec.json.Decoder(_Whole)
 _read_error_body = msgspec.json.Decoder(_ErrorBody)
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _WHAT = "an Anthropic message"
 
 
@@ -82,7 +81,7 @@ def read_error(body: bytes) -> WireError:
     """Read an error body; empty where it can't be read."""
     try:
         read = _read_error_body.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return WireError()
     return _error(read.error or read.message)
 
@@ -112,7 +111,7 @@ class Reader(AnswerReader):
                     raise not_the_dialect(_WHAT)
                 return block.grow(event.delta)
             return self._rare(event)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise not_the_dialect(_WHAT) from None
 
     def whole(self, body: bytes) -> list[Event]:
@@ -127,7 +126,7 @@ class Reader(AnswerReader):
             for index, block in enumerate(answer.content):
                 events += self._begin(index, block)
                 events += self._close(index)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise not_the_dialect(_WHAT) from None
         if answer.stop_reason is None:
             raise incomplete()
@@ -178,7 +177,7 @@ class Reader(AnswerReader):
     def _count(self, raw: Raw) -> list[Event]:
         try:
             told = messages_usage.read(raw)
-        except _UNREADABLE:
+        except UNREADABLE:
             self.disbelieved = True
             return []
         if told is None or told.silent:

@@ -30,7 +30,7 @@ from tokligenced.dialects.conversation import (
     Turn,
 )
 from tokligenced.domain import Call
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import InvalidRequest, invalid_value
 
 
 class _CacheControl(Struct):
@@ -149,7 +149,7 @@ def read(call: Call) -> Conversation:
     try:
         turns = tuple(_turns(request))
     except RecursionError:
-        raise _invalid("messages", "blocks nest too deeply") from None
+        raise invalid_value("messages", "blocks nest too deeply") from None
     return Conversation(
         turns=turns,
         tools=tuple(_tools(request.tools or ())),
@@ -269,7 +269,7 @@ def _block(raw: Raw, where: str) -> _Block:
     try:
         return _read_block.decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid(where, str(error)) from None
+        raise invalid_value(where, str(error)) from None
 
 
 def _cache(block: _Block | _Tool) -> Cache | None:
@@ -339,7 +339,3 @@ def _missing(param: str) -> InvalidRequest:
     return InvalidRequest(
         "missing_required_parameter", f"Missing required parameter: '{param}'.", param=param
     )
-
-
-def _invalid(param: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)

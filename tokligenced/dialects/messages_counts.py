@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokligenced.dialects.conversation import AnswerReader, Counted, Event
-from tokligenced.dialects.wire_error import not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, not_the_dialect
 from tokligenced.domain import Usage
 
 
@@ -34,7 +34,7 @@ class Reader(AnswerReader):
         """The whole answer."""
         try:
             _read.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             raise not_the_dialect(_WHAT) from None
         return [Counted(Usage())]
 

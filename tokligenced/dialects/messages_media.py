@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tokligenced.dialects.conversation import Cache, Media, Target
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import invalid_value
 
 
 class CacheControl(Struct, frozen=True, tag_field="type", tag="ephemeral", omit_defaults=True):
@@ -84,7 +84,7 @@ def _image(media: Media, param: str) -> Source:
     declared = (media.media_type or "").replace("image/jpg", "image/jpeg")
     kind = _looks_like(media.data) or declared
     if kind not in _IMAGES:
-        raise _invalid(param, f"images are JPEG, PNG, GIF or WebP, not '{kind or 'unknown'}'")
+        raise invalid_value(param, f"images are JPEG, PNG, GIF or WebP, not '{kind or 'unknown'}'")
     return Source(type="base64", media_type=kind, data=_base64(media.data, param))
 
 
@@ -100,7 +100,7 @@ def _document(media: Media, param: str, target: Target) -> Source:
     try:
         text = base64.b64decode(data).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise _invalid(param, "the document is not UTF-8 text") from None
+        raise invalid_value(param, "the document is not UTF-8 text") from None
     return Source(type="text", media_type="text/plain", data=text)
 
 
@@ -118,9 +118,5 @@ def _base64(data: str, param: str) -> str:
     """The data with its padding; only what can be base64 passes, without being decoded here."""
     digits = data.rstrip("=")
     if not digits.isascii() or digits.encode().translate(None, _BASE64) or len(digits) % 4 == 1:
-        raise _invalid(param, "the data is not base64")
+        raise invalid_value(param, "the data is not base64")
     return digits + "=" * (-len(digits) % 4)
-
-
-def _invalid(param: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)

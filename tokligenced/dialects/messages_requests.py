@@ -16,7 +16,7 @@ from tokligenced.dialects.messages_blocks import Tools
 from tokligenced.dialects.messages_media import CACHES, CacheControl
 from tokligenced.dialects.messages_schemas import structured
 from tokligenced.dialects.messages_turns import Layout, Message, TextBlock, lay_out
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import invalid_value
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -161,7 +161,7 @@ def _refuse_what_is_not_there(conversation: Conversation, target: Target) -> Non
 
 def _stops(conversation: Conversation) -> tuple[str, ...]:
     if any(not stop.strip() for stop in conversation.stop):
-        raise _invalid("stop", "Anthropic takes no stop sequence of nothing but white space")
+        raise invalid_value("stop", "Anthropic takes no stop sequence of nothing but white space")
     return conversation.stop
 
 
@@ -179,10 +179,10 @@ def _offer_tools(body: _Body, conversation: Conversation, target: Target, traits
     """Put in the tools and which to use; gives the names of those that take free text."""
     choice = conversation.tool_choice or ToolChoice()
     if unknown := set(choice.names) - {tool.name for tool in conversation.tools}:
-        raise _invalid("tool_choice", f"there is no tool '{min(unknown)}'")
+        raise invalid_value("tool_choice", f"there is no tool '{min(unknown)}'")
     if not conversation.tools:
         if choice.mode == "required":
-            raise _invalid("tool_choice", "there are no tools")
+            raise invalid_value("tool_choice", "there are no tools")
         return frozenset()
     # One that must be called is named; of several only they are offered.
     one = choice.names[0] if choice.mode == "required" and len(choice.names) == 1 else None
@@ -205,7 +205,7 @@ def _offer_tools(body: _Body, conversation: Conversation, target: Target, traits
 def _tool(at: int, tool: Tool, target: Target, traits: Traits) -> _Tool:
     param = f"tools[{at}]"
     if not _TOOL_NAME.fullmatch(tool.name):
-        raise _invalid(param, "a tool's name is 1 to 128 letters, digits, '_' and '-'")
+        raise invalid_value(param, "a tool's name is 1 to 128 letters, digits, '_' and '-'")
     cache = CACHES[tool.cache]
     if tool.kind == "custom":
         description = free_text.description(tool)
@@ -235,7 +235,7 @@ def _think(body: _Body, conversation: Conversation, layout: Layout, traits: Trai
         _think_not(body, traits)
         return
     if effort is not None and effort not in _EFFORTS:
-        raise _invalid("reasoning_effort", f"'{effort}' is not an effort")
+        raise invalid_value("reasoning_effort", f"'{effort}' is not an effort")
     if effort is None and traits.thinking == "adaptive" and budget is not None:
         effort = _effort_of(budget)
     if effort is not None and traits.efforts:
@@ -280,7 +280,7 @@ def _budget(effort: str | None, budget: int | None, max_tokens: int) -> int | No
         return max(tokens, _LEAST_BUDGET) if max_tokens > _LEAST_BUDGET else None
     tokens = max(budget, _LEAST_BUDGET)
     if tokens >= max_tokens:
-        raise _invalid(
+        raise invalid_value(
             "max_tokens", f"it must be more than the {tokens} tokens that the model may think with"
         )
     return tokens
@@ -335,7 +335,3 @@ def _sample(body: _Body, conversation: Conversation, traits: Traits) -> None:
         # The one that says something; 1 is what both are anyway.
         temperature, top_p = (None, top_p) if temperature == 1 else (temperature, None)
     body.temperature, body.top_p, body.top_k = temperature, top_p, top_k
-
-
-def _invalid(param: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)

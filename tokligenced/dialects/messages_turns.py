@@ -26,7 +26,7 @@ from tokligenced.dialects.conversation import (
     Turn,
 )
 from tokligenced.dialects.messages_media import CACHES, CacheControl, DocumentBlock, ImageBlock, block_of
-from tokligenced.errors import InvalidRequest
+from tokligenced.errors import InvalidRequest, invalid_value
 
 
 class TextBlock(Struct, frozen=True, tag_field="type", tag="text", omit_defaults=True):
@@ -152,11 +152,7 @@ class _Builder:
         if not self._messages:
             # Anthropic answers nobody but a user.
             if not self._system:
-                raise InvalidRequest(
-                    "invalid_value",
-                    "Invalid value for 'messages': nothing is said in them.",
-                    param="messages",
-                )
+                raise invalid_value("messages", "nothing is said in them")
             self._messages = [Message("user", [*self._system])]
             self._system = []
         last = self._messages[-1]
@@ -307,5 +303,4 @@ def _input(at: int, call: ToolCall) -> Raw:
 
 
 def _invalid(at: int, reason: str) -> InvalidRequest:
-    param = f"messages[{at}]"
-    return InvalidRequest("invalid_value", f"Invalid value for '{param}': {reason}.", param=param)
+    return invalid_value(f"messages[{at}]", reason)

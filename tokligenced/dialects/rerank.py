@@ -25,7 +25,7 @@ from tokligenced.dialects.tasks import (
     size_of,
     told_tokens,
 )
-from tokligenced.dialects.wire_error import ErrorInside, not_the_dialect
+from tokligenced.dialects.wire_error import UNREADABLE, ErrorInside, not_the_dialect
 from tokligenced.domain import Call, Usage, tokens_in
 
 _DOCUMENTS_PER_UNIT = 100
@@ -139,7 +139,7 @@ def read_answer(data: bytes, call: Call, upstream_model: str) -> Answer:
     """
     try:
         answer = _read_ranking.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise not_the_dialect("a ranking") from None
     if isinstance(answer, list):
         answer = _Ranking(results=answer)

@@ -1,8 +1,12 @@
 """What an upstream said went wrong, in whatever dialect it spoke."""
 
+import msgspec
 from msgspec import Struct
 
 from tokligenced.errors import UpstreamFailed
+
+# What decoding bytes that are not what they should be raises.
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 class WireError(Struct, frozen=True):

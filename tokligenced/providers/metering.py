@@ -16,13 +16,10 @@ from tokligenced.dialects.conversation import (
     Said,
     Thought,
 )
+from tokligenced.dialects.media import BASE64_PER_BYTE
 from tokligenced.dialects.wire_error import utf8
 from tokligenced.domain import Usage
 from tokligenced.errors import UpstreamFailed
-
-# Pictures and sounds take many more bytes for a token than text does.
-_BASE64_PER_BYTE = 300
-
 
 _TEXTS = (Said, Thought, CallGrew, Refused)
 
@@ -48,7 +45,7 @@ class Meter:
                 case CallBegan():
                     self.delivered += len(event.name)
                 case Drew():
-                    self.delivered += len(event.media.data or "") // _BASE64_PER_BYTE
+                    self.delivered += len(event.media.data or "") // BASE64_PER_BYTE
                 case Carried():
                     self.delivered += len(bytes(event.block.block))
                 case Counted():
