@@ -229,3 +229,18 @@ def test_several_choices_are_told_apart() -> None:
     assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
     assert len({choice["message"]["content"] for choice in answer["choices"]}) == 3
     assert answer["usage"]["completion_tokens"] > 2 * whole(ask())["usage"]["completion_tokens"]
+
+
+def test_words_behind_a_result_do_not_make_it_call_again() -> None:
+    """An agent that adds text of its own after a tool's result gets an answer, not the same call for ever."""
+    call = {"id": "a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "How is the weather?"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "sunny"},
+        {"role": "user", "content": "Mind the weather reminder."},
+    ]
+    tool = {"type": "function", "function": {"name": "weather"}}
+    answer = message({"model": "demo", "messages": messages, "tools": [tool]})
+    assert "sunny" in answer["content"]
+    assert not answer.get("tool_calls")

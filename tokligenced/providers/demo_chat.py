@@ -305,14 +305,19 @@ def _functions(request: ChatRequest, text: str) -> list[Function]:
     choice = request.tool_choice
     if isinstance(choice, ToolChoice) and choice.function is not None:
         return [function for function in offered if function.name == choice.function.name]
-    answered = request.messages[-1].role in {"tool", "function"}
-    if not offered or choice == "none" or (answered and choice != "required"):
+    if not offered or choice == "none" or (_results(request) and choice != "required"):
         return []
     words = {word.lower() for word in _WORDS.findall(text)}
     mentioned = [function for function in offered if not words.isdisjoint(_parts(function.name))]
     if not mentioned or request.parallel_tool_calls is False:
         return (mentioned or offered)[:1]
     return mentioned
+
+
+def _results(request: ChatRequest) -> list[Message]:
+    """What tools gave since the model last spoke; agents add words of their own behind that."""
+    since = itertools.takewhile(lambda message: message.role != "assistant", reversed(request.messages))
+    return [message for message in since if message.role in {"tool", "function"}][::-1]
 
 
 def _parts(name: str) -> set[str]:
@@ -323,15 +328,14 @@ def _text(request: ChatRequest, asked: Message, index: int) -> str:
     form = request.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is not None:
         return msgspec.json.encode(fill(form.json_schema.schema, asked.text)).decode()
-    results = list(itertools.takewhile(lambda m: m.role in {"tool", "function"}, reversed(request.messages)))
-    if results:
+    if results := _results(request):
         names = {
             call.id: call.function.name
             for message in request.messages
             for call in message.tool_calls or ()
             if call.function is not None
         }
-        answer = report([(names.get(m.tool_call_id or "", "The tool"), m.text) for m in reversed(results)])
+        answer = report([(names.get(m.tool_call_id or "", "The tool"), m.text) for m in results])
     else:
         answer = say(asked.text, asked.attachments, index)
     if form is not None and form.type == "json_object":
