@@ -146,6 +146,15 @@ async def test_the_dialect_s_head_and_unknown_members_pass(gateway: Gateway, ups
     assert "x-app" not in received.headers
 
 
+async def test_a_header_of_several_lines_passes_whole(gateway: Gateway, upstream: FakeUpstream) -> None:
+    """Two lines of one header are one list, of which nothing is lost."""
+    upstream.serve(body(MESSAGE))
+    headers = [("x-api-key", gateway.key), ("anthropic-beta", "a-1"), ("anthropic-beta", "b-2")]
+    async with gateway.call("/v1/messages", json=REQUEST, headers=headers) as response:
+        assert response.status == 200
+    assert (await upstream.arrived()).headers["anthropic-beta"] == "house-2026,a-1,b-2"
+
+
 async def test_an_error_about_the_request_stays_as_it_is(gateway: Gateway, upstream: FakeUpstream) -> None:
     """Anthropic's own body and status of a refusal reach the client; the call costs nothing."""
     refusal = {

@@ -62,11 +62,9 @@ def with_head(call: Call, request: web.Request, inlet: Inlet) -> Call:
     """The call with what of the request's head belongs to its dialect."""
     if not inlet.headers:
         return call
-    headers = {
-        name.lower(): value
-        for name, value in request.headers.items()
-        if name.lower().startswith(inlet.headers)
-    }
+    names = {name.lower() for name in request.headers if name.lower().startswith(inlet.headers)}
+    # A list may come as several lines: https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    headers = {name: ",".join(request.headers.getall(name)) for name in names}
     query = inlet.query if inlet.query in request.query_string.split("&") else ""
     return structs.replace(call, headers=headers, query=query)
 
