@@ -14,7 +14,7 @@ from tests.torture.audit import broken
 from tokligenced.domain import Price, Rates
 from tokligenced.errors import CallError, Conflict, InvalidInput, PaymentRequired, Unavailable
 from tokligenced.store import ledger as rows
-from tokligenced.store import writer
+from tokligenced.store import statements
 
 ANN = principal(1)
 REVENUE, SHORTFALL, HOUSE, FUNDING = rows.REVENUE, rows.SHORTFALL, rows.HOUSE, rows.FUNDING
@@ -254,8 +254,8 @@ async def test_a_kill_after_any_commit_of_a_call_that_was_left(
         written(connection, operations)
         copies.append(remains(books.path, tmp_path / f"after{len(copies)}.db"))
 
-    written = writer._write_group  # noqa: SLF001 - the moment between two commits can't be met from outside
-    monkeypatch.setattr(writer, "_write_group", write_group)
+    written = statements.write_group  # the moment between two commits can't be met from outside
+    monkeypatch.setattr(statements, "write_group", write_group)
     await leave_while_it_is_written(books, 400)
     await books.database.flush()
     assert len(copies) >= 2

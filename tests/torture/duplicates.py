@@ -9,7 +9,7 @@ from tests.torture.audit import broken
 from tests.torture.report import Part
 from tests.torture.victim import load_average
 from tokligenced.store import calls
-from tokligenced.store.writer import Write
+from tokligenced.store.statements import Write
 
 _ANN = principal(1)
 _AT_ONCE = 500

@@ -17,7 +17,7 @@ from tokligenced.gateway.quotes import Quote
 from tokligenced.store import audit, calls, witness
 from tokligenced.store import ledger as rows
 from tokligenced.store.database import Database, Transaction
-from tokligenced.store.writer import Write
+from tokligenced.store.statements import Write
 
 _GREATEST = 2**63 - 1
 _RETRY_AFTER = 5

@@ -12,7 +12,7 @@ from tokligenced.clock import Clock
 from tokligenced.domain import Limits, Organization, Principal
 from tokligenced.errors import RateLimited
 from tokligenced.store.buckets import BUCKETS
-from tokligenced.store.writer import Params, Write
+from tokligenced.store.statements import Params, Write
 
 _MINUTE = 60.0
 

@@ -15,19 +15,8 @@ from tokligenced.errors import StoreError
 from tokligenced.store import chain
 from tokligenced.store.files import Ballast, Lock, create_private, make_durable, reserve_private
 from tokligenced.store.migrate import Migration, known, migrate
-from tokligenced.store.writer import (
-    BadWrite,
-    OnLost,
-    Params,
-    Refused,
-    Row,
-    SqlValue,
-    Statement,
-    Transaction,
-    Write,
-    Writer,
-    fetch,
-)
+from tokligenced.store.statements import Params, Row, SqlValue, Statement, Write, fetch
+from tokligenced.store.writer import BadWrite, OnLost, Refused, Transaction, Writer
 
 __all__ = ["Database", "OnLost", "Params", "Row", "SqlValue", "Statement", "Transaction", "Write"]
 

@@ -11,7 +11,6 @@ is false and only `enqueue` is open.
 
 import asyncio
 import contextlib
-import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -19,13 +18,11 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from tokligenced.errors import StoreError
+from tokligenced.store import statements
 from tokligenced.store.files import Ballast
+from tokligenced.store.statements import Params, Row, Write
 
 T = TypeVar("T")
-
-SqlValue = str | bytes | int | float | None
-Params = tuple[SqlValue, ...]
-Row = tuple[Any, ...]
 
 _CHECKPOINT_AFTER = 1_000  # commits and operations, so some ten megabytes of log
 _FIRST_DELAY = 0.1
@@ -33,20 +30,6 @@ _LAST_DELAY = 1.0
 _CLOSE_PATIENCE = 5.0  # seconds a refusing disk is given at a close
 
 
-class Statement(Struct, frozen=True):
-    """A kind of write on the hot path.
-
-    In one commit all writes of a kind run as one `executemany`, first in first out; kinds run in
-    ascending `order`. `fold` may make fewer of them: sums of those that add up, the last of those that
-    replace each other.
-    """
-
-    sql: str
-    order: int
-    fold: Callable[[list[Params]], Iterable[Params]] | None = None
-
-
-Write = tuple[Statement, Params]
 OnLost = Callable[[tuple[Write, ...], StoreError], None]
 
 
@@ -77,11 +60,11 @@ class Transaction:
 
     async def execute(self, sql: str, params: Params = ()) -> list[Row]:
         """Run one statement and return its rows; raises `StoreError`."""
-        return await self._run(fetch, sql, params)
+        return await self._run(statements.fetch, sql, params)
 
     async def executemany(self, sql: str, rows: Iterable[Params]) -> None:
         """Run one statement for each of `rows`; raises `StoreError`."""
-        await self._run(_execute_many, sql, rows)
+        await self._run(statements.execute_many, sql, rows)
 
     def end(self) -> None:
         """Let nobody write through this into the next transaction."""
@@ -90,7 +73,7 @@ class Transaction:
     async def _run(self, function: Callable[..., T], *args: object) -> T:
         if self._connection is None:
             raise StoreError("the transaction is over")
-        return await self._connection.run(_inside, function, *args)
+        return await self._connection.run(statements.inside, function, *args)
 
 
 class _Operation(Struct, frozen=True):
@@ -228,7 +211,7 @@ class Writer:
     async def _turn(self) -> None:
         try:
             if self._failure is not None:
-                await self._connection.run(_probe)
+                await self._connection.run(statements.probe)
             operations, self._queue = self._queue, []
             # One that comes while this group is written waits for what was enqueued before it meanwhile.
             due = bool(self._transactions)
@@ -237,7 +220,7 @@ class Writer:
             if due:
                 await self._run_transaction(*self._transactions.popleft())
             if self._since_checkpoint >= _CHECKPOINT_AFTER:
-                await self._connection.run(fetch, "PRAGMA wal_checkpoint(PASSIVE)")
+                await self._connection.run(statements.fetch, "PRAGMA wal_checkpoint(PASSIVE)")
                 self._since_checkpoint = 0
         except Refused as error:
             await self._stumble(error)
@@ -272,7 +255,7 @@ class Writer:
             while groups:
                 group = groups.popleft()
                 try:
-                    await self._connection.run(_write_group, group)
+                    await self._connection.run(statements.write_group, [each.writes for each in group])
                 except BadWrite as error:
                     if len(group) == 1:
                         self._reject(group[0], error)
@@ -309,11 +292,11 @@ class Writer:
     async def _transact(self, work: _Work) -> object:
         transaction = Transaction(self._connection)
         try:
-            await self._connection.run(_begin)
+            await self._connection.run(statements.begin)
             result = await work(transaction)
             await transaction.execute("COMMIT")
         except BaseException:
-            await self._connection.run(_roll_back)
+            await self._connection.run(statements.roll_back)
             raise
         finally:
             transaction.end()
@@ -330,9 +313,9 @@ class Writer:
                 _fail(self._transactions.popleft()[1], StoreError(self.problem))
             for operation in sorted(self._queue, key=lambda operation: operation.waiter is None):
                 self._reject(operation, StoreError(self.problem))
-            await self._connection.run(_roll_back)
+            await self._connection.run(statements.roll_back)
             if clean:
-                await self._connection.run(fetch, "PRAGMA wal_checkpoint(TRUNCATE)")
+                await self._connection.run(statements.fetch, "PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             await self._resources.aclose()
             self._closed.set()
@@ -351,55 +334,3 @@ def _fail(waiter: asyncio.Future[Any], error: Exception) -> None:
 async def _rewrite_version(transaction: Transaction) -> None:
     ((version,),) = await transaction.execute("PRAGMA user_version")
     await transaction.execute(f"PRAGMA user_version = {version}")
-
-
-# What follows runs in the connection's thread.
-
-
-def fetch(connection: sqlite3.Connection, sql: str, params: Params = ()) -> list[Row]:
-    """Run one statement and return its rows."""
-    return connection.execute(sql, params).fetchall()
-
-
-def _execute_many(connection: sqlite3.Connection, sql: str, rows: Iterable[Params]) -> None:
-    connection.executemany(sql, rows)
-
-
-def _inside(connection: sqlite3.Connection, function: Callable[..., T], *args: object) -> T:
-    # Some errors make SQLite roll back by itself; what came after would be committed on its own.
-    if not connection.in_transaction:
-        raise StoreError("the transaction was rolled back")
-    return function(connection, *args)
-
-
-def _write_group(connection: sqlite3.Connection, operations: list[_Operation]) -> None:
-    rows: dict[Statement, list[Params]] = {}
-    for operation in operations:
-        for statement, params in operation.writes:
-            rows.setdefault(statement, []).append(params)
-    if not rows:
-        return
-    _begin(connection)
-    try:
-        for statement in sorted(rows, key=lambda statement: statement.order):
-            writes = rows[statement] if statement.fold is None else statement.fold(rows[statement])
-            connection.executemany(statement.sql, writes)
-        connection.execute("COMMIT")
-    finally:
-        _roll_back(connection)
-
-
-def _begin(connection: sqlite3.Connection) -> None:
-    _roll_back(connection)  # what a failing disk may have left open
-    connection.execute("BEGIN IMMEDIATE")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-def _probe(connection: sqlite3.Connection) -> None:
-    """Commit something that changes nothing, to learn whether commits work."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.execute(f"PRAGMA user_version = {version}")
