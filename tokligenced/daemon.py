@@ -29,6 +29,7 @@ from tokligenced.clock import Clock, IdSource, RandomIds, SystemClock, Tasks
 from tokligenced.config import Config
 from tokligenced.domain import NANO_PER_USD, Outcome, Principal
 from tokligenced.errors import StoreError, StoreLocked, UpstreamFailed
+from tokligenced.gateway import tracing
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.breaker import Breakers
 from tokligenced.gateway.demo_upstream import DemoUpstream
@@ -153,8 +154,13 @@ async def assemble(
     upstream = DemoUpstream(HttpUpstream())
     stack.push_async_callback(upstream.close)
     metrics = Metrics(lambda: router.catalog)
+    reports: list[Callable[[Outcome], None]] = [metrics.observe]
+    if settings.tracing.endpoint is not None:
+        traces = tracing.begin(settings.tracing.endpoint, lambda: router.catalog)
+        stack.push_async_callback(traces.end)
+        reports.append(traces.report)
     ledger = await Ledger.open(
-        database, clock=clock, report=_reporting(metrics, logs.call_reporter()), audited=logs.audited
+        database, clock=clock, report=_reporting(reports, logs.call_reporter()), audited=logs.audited
     )
     log.info("ledger.recovered", voided=ledger.recovery.voided, charged=ledger.recovery.charged)
     for line in ledger.broken:
@@ -218,12 +224,13 @@ async def assemble(
 
 
 def _reporting(
-    metrics: Metrics, line: Callable[[Outcome, Principal], None]
+    reports: Sequence[Callable[[Outcome], None]], line: Callable[[Outcome, Principal], None]
 ) -> Callable[[Outcome, Principal], None]:
-    """What the ledger tells of a call that has ended: it is counted, and written in the log."""
+    """Whom the ledger tells of a call that has ended: all of `reports`, and the log."""
 
     def report(outcome: Outcome, principal: Principal) -> None:
-        metrics.observe(outcome)
+        for each in reports:
+            each(outcome)
         line(outcome, principal)
 
     return report

@@ -19,10 +19,11 @@ from tokligenced.store.database import Database
 
 
 class Office(Struct, kw_only=True):
-    """Where operations are done; `told` is what they told on the way."""
+    """Where operations are done; `told` is what they told on the way, `heard` what the log has of changes."""
 
     services: Services
     told: list[Object]
+    heard: list[tuple[str, str, str]]
 
     async def do(self, operation: str, **parameters: object) -> Any:
         """Perform an operation as an administrator would."""
@@ -72,12 +73,19 @@ async def opened_office(path: Path) -> AsyncIterator[Office]:
         ballast_bytes=65_536,
     )
     try:
-        directory = await Directory.load(database, clock=clock, ids=FixedIds())
-        ledger = await Ledger.open(database, clock=clock, report=lambda _outcome, _principal: None)
+        heard: list[tuple[str, str, str]] = []
+
+        def audited(actor: str, action: str, subject: str) -> None:
+            heard.append((actor, action, subject))
+
+        directory = await Directory.load(database, clock=clock, ids=FixedIds(), audited=audited)
+        ledger = await Ledger.open(
+            database, clock=clock, report=lambda _outcome, _principal: None, audited=audited
+        )
         await directory.create_account("ann@example.com", actor="cli")
         await directory.create_organization("acme", owner_email="ann@example.com", actor="cli")
         services = Services(directory=directory, ledger=ledger, database=database, clock=clock)
-        yield Office(services=services, told=[])
+        yield Office(services=services, told=[], heard=heard)
     finally:
         await database.close()
         await tasks.close()

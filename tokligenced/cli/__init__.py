@@ -3,7 +3,7 @@
 command   how a command gets its configuration and has its operation performed
 access    accounts, organizations, keys
 money     credits, usage, the ledger, backups
-watch     how the running daemon is: status, top
+watch     how the running daemon is: status, top; and a dashboard for Grafana
 
 Exit codes: 0 done; 1 the answer is no, or something unexpected; 2 wrong use or a bad configuration;
 3 the daemon or the database could not be reached; 130 interrupted. An error is one line on stderr;

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import click
@@ -142,4 +143,10 @@ def _quits(patience: float) -> bool:
     return False
 
 
-COMMANDS = (_status, _top)
+@click.command("grafana")
+def _grafana() -> None:
+    """Print a dashboard for Grafana over what /metrics has, to be imported there."""
+    click.echo(resources.files("tokligenced").joinpath("grafana.json").read_text(encoding="utf-8"), nl=False)
+
+
+COMMANDS = (_status, _top, _grafana)

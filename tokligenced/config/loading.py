@@ -20,6 +20,7 @@ from tokligenced.config.settings import (
     ResponseSettings,
     Server,
     Signup,
+    TracingSettings,
 )
 from tokligenced.config.values import (
     duration,
@@ -46,6 +47,7 @@ _FIXED_AT_START = (
     "database.durability",
     "log.level",
     "log.format",
+    "tracing.endpoint",
 )
 
 
@@ -70,6 +72,7 @@ def read(root: Table) -> Config:
         server=_server(root.table("server")),
         database=_database(root.table("database")),
         log=_log(root.table("log")),
+        tracing=_tracing(root.table("tracing")),
         limits=_limits(root.table("limits")),
         accounts=_accounts(root.table("accounts")),
         endpoints=_endpoints(root.table("endpoints")),
@@ -124,6 +127,12 @@ def _log(table: Table) -> LogSettings:
     )
     table.done()
     return log
+
+
+def _tracing(table: Table) -> TracingSettings:
+    tracing = TracingSettings(endpoint=table.take("endpoint", web_address, None))
+    table.done()
+    return tracing
 
 
 def _limits(table: Table) -> Limits:

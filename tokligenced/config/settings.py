@@ -68,6 +68,12 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     format: LogFormat = "auto"
 
 
+class TracingSettings(Struct, frozen=True, kw_only=True):
+    """The OTLP/HTTP collector that gets a span for each call; None: nothing is traced."""
+
+    endpoint: str | None = None
+
+
 class AccountSettings(Struct, frozen=True, kw_only=True):
     """Who may sign up and with what credit."""
 
@@ -138,6 +144,7 @@ class Config(Struct, frozen=True, kw_only=True):
     server: Server = Server()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     limits: Limits = Limits(requests_per_minute=60, tokens_per_minute=200_000, concurrency=20)
     accounts: AccountSettings = AccountSettings()
     endpoints: Endpoints = Endpoints()

@@ -73,7 +73,11 @@ class Vitals:
                 if self.database.commits != commits:
                     commits = self.database.commits
                     self.last_commit_at = clock.wall_ms()
-            self._samples.append(Sample(clock.monotonic(), self.metrics.totals(), worst))
+            self.sample(worst)
+
+    def sample(self, lag: float) -> None:
+        """Note how things stand, and how late the loop was at worst since the sample before."""
+        self._samples.append(Sample(self.relay.clock.monotonic(), self.metrics.totals(), lag))
 
     def not_ready(self) -> list[str]:
         """Why new calls should go elsewhere; empty when they may come."""
