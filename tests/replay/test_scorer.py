@@ -15,17 +15,46 @@ pytestmark = pytest.mark.e2e
 
 _SCORER = SHARED / "fidelity"
 _MODES = "whole,split,bytes,trunc,eof"
-# What the gateway serves today; the others come with their endpoints.
-_KINDS = "chat,embeddings,rerank"
+_KINDS = "chat,responses,embeddings,rerank"
 _PATIENCE = 100
 _VERDICTS = {"pass", "fail"}
 
 # Where scorer and gateway disagree: (recording, aspect) → why the gateway is right or can do no better.
-LIMITS: dict[tuple[str, str], str] = {}
+_NO_SEARCH = "the provider, as configured there, has no search of the web, which is refused by name"
+_NO_STORE = "the client asks for its answer to be kept, which is refused by name where nothing is kept"
+LIMITS: dict[tuple[str, str], str] = {
+    **dict.fromkeys(
+        [
+            ("openai-responses-029-responses-websearch-input", each)
+            for each in ("sdk", "text", "finish", "usage")
+        ],
+        _NO_SEARCH,
+    ),
+    **dict.fromkeys(
+        [
+            ("openai-responses-032-agent-run-reasoning-stream", each)
+            for each in ("sdk", "text", "finish", "usage", "reasoning")
+        ],
+        _NO_STORE,
+    ),
+}
 _OWN_CHAT = "Cohere's own chat is not spoken: its compatibility endpoint is"
 _UNASKED = "arguments in pieces come only when asked for, which the gateway does not; tests/replay reads them"
+_AS_CHAT = (
+    "the scorer's configuration does not say that this upstream has /responses, so it is asked for chat"
+)
 # What the scorer gives no verdict on: recording → why.
 UNJUDGED = {
+    "azure-responses-008-openai-file-search-tool-1-chunks": _AS_CHAT,
+    "deepseek-responses-006-deepseek-responses-replay-own-reasoning-history": _AS_CHAT,
+    "openai-responses-001-openai-error-1-chunks": _AS_CHAT,
+    "openai-responses-002-reasoning-model-temperature-error": _AS_CHAT,
+    "openai-responses-030-responses-basic-streaming": _AS_CHAT,
+    "openai-responses-031-responses-tool-use-streaming": _AS_CHAT,
+    "openai-responses-033-responses-tool-calls": _AS_CHAT,
+    "openai-responses-034-openai-responses-native-output-decimal-strict": _AS_CHAT,
+    "openai-responses-035-async": _AS_CHAT,
+    "openai-responses-036-responses-api-1": _AS_CHAT,
     "cohere-chat-001-cohere-empty-tool-call-chunks": _OWN_CHAT,
     "cohere-chat-002-cohere-null-args": _OWN_CHAT,
     "cohere-chat-004-cohere-v2-chat-legacy-with-tool-calls-and-histor-1": _OWN_CHAT,
