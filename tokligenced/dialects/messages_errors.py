@@ -17,7 +17,7 @@ _TYPES = {
     429: "rate_limit_error",
 }
 # What passes by itself; Anthropic's own clients wait and try again.
-_BUSY = frozenset({"upstream_rate_limited", "no_provider_available", "ledger_unavailable", "shutting_down"})
+_BUSY = frozenset({"upstream_rate_limited", "ledger_unavailable", "shutting_down"})
 
 KEEP_ALIVE = b'event: ping\ndata: {"type":"ping"}\n\n'
 
