@@ -12,8 +12,10 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib/tokligenced
 SYSCONFDIR ?= /etc/tokligenced
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+UNITS      := tokligenced.service tokligenced.socket tokligenced-backup.service tokligenced-backup.timer
 
-.PHONY: help run test check bench torture agents install uninstall lock clean
+.PHONY: help run test check bench torture agents dist install uninstall lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -60,25 +62,37 @@ $(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
 	npm ci --prefix $(JS) --no-audit --no-fund
 	@touch $@
 
+# One executable file: what it is stands in .dist/launcher.c.
+dist: $(VENV)/.runtime ## the gateway as one file, dist/tokligenced, that needs no Python
+	rm -rf build/lib build/bdist.* build/wheel build/site
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(PIP) install --quiet --target build/site --require-hashes -r .lock/runtime.txt
+	$(PIP) install --quiet --upgrade --target build/site --no-deps build/wheel/*.whl
+	$(BIN)/python .dist/build.py build/site dist/tokligenced
+
 # The installed gateway has an environment of its own, which holds what it runs and no installer. Its
 # launcher knows the place by its final name, so a tree staged under DESTDIR works where it ends up.
-install: $(VENV)/.runtime ## the gateway, its launcher, the example config and the unit (DESTDIR, PREFIX)
-	rm -rf build '$(DESTDIR)$(LIBDIR)'
+install: $(VENV)/.runtime ## the gateway, its launcher, the example config and the units (DESTDIR, PREFIX)
+	rm -rf build/lib build/bdist.* build/wheel '$(DESTDIR)$(LIBDIR)'
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(PYTHON) -m venv --without-pip '$(DESTDIR)$(LIBDIR)'
 	$(PIP) --python '$(DESTDIR)$(LIBDIR)/bin/python' install --quiet --require-hashes -r .lock/runtime.txt
 	$(PIP) --python '$(DESTDIR)$(LIBDIR)/bin/python' install --quiet --no-deps build/wheel/*.whl
 	find '$(DESTDIR)$(LIBDIR)/bin' -type f -delete
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(SYSCONFDIR)' '$(DESTDIR)$(UNITDIR)'
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(SYSCONFDIR)' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(SYSUSERSDIR)'
 	printf '#!/bin/sh\nexec "%s/bin/python" -I -m tokligenced "$$@"\n' '$(LIBDIR)' > '$(DESTDIR)$(BINDIR)/tokligenced'
 	chmod 755 '$(DESTDIR)$(BINDIR)/tokligenced'
 	install -m 644 config.example.toml '$(DESTDIR)$(SYSCONFDIR)/config.example.toml'
-	sed 's|/usr/local/bin|$(BINDIR)|; s|/etc/tokligenced|$(SYSCONFDIR)|' systemd/tokligenced.service > '$(DESTDIR)$(UNITDIR)/tokligenced.service'
-	chmod 644 '$(DESTDIR)$(UNITDIR)/tokligenced.service'
+	install -m 644 systemd/tokligenced.sysusers '$(DESTDIR)$(SYSUSERSDIR)/tokligenced.conf'
+	for unit in $(UNITS); do \
+	    sed 's|/usr/local/bin|$(BINDIR)|; s|/etc/tokligenced|$(SYSCONFDIR)|' systemd/$$unit > '$(DESTDIR)$(UNITDIR)'/$$unit; \
+	    chmod 644 '$(DESTDIR)$(UNITDIR)'/$$unit; \
+	done
 
 uninstall: ## what install put there; configuration and database stay
 	rm -rf '$(DESTDIR)$(LIBDIR)'
-	rm -f '$(DESTDIR)$(BINDIR)/tokligenced' '$(DESTDIR)$(SYSCONFDIR)/config.example.toml' '$(DESTDIR)$(UNITDIR)/tokligenced.service'
+	rm -f '$(DESTDIR)$(BINDIR)/tokligenced' '$(DESTDIR)$(SYSCONFDIR)/config.example.toml' '$(DESTDIR)$(SYSUSERSDIR)/tokligenced.conf'
+	for unit in $(UNITS); do rm -f '$(DESTDIR)$(UNITDIR)'/$$unit; done
 
 # Resolved on the oldest Python that is supported: what it needs is a superset of what newer ones need.
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/pip-compile --quiet --no-config --no-strip-extras --allow-unsafe \

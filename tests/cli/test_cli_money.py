@@ -141,6 +141,19 @@ def test_a_no_is_one_line_and_an_exit_code(here: Here, arguments: list[str], cod
     assert one_line(done.err)
 
 
+def test_the_newest_copies_are_kept(here: Here, tmp_path: Path) -> None:
+    """With --keep a copy named after the time joins the others, the oldest go, and no other file does."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    names = [f"tokligenced-2020010{day}T000000Z.db" for day in range(1, 5)]
+    for name in (*names, "tokligenced-mine.db", "a.db"):
+        (folder / name).touch()
+    done = here("backup", "--keep", "3", str(folder), "--json").json()
+    copies = sorted(path.name for path in folder.iterdir())
+    assert copies == sorted(["a.db", "tokligenced-mine.db", *names[2:], Path(done["path"]).name])
+    assert Path(done["path"]).stat().st_size == done["bytes"] > 0
+
+
 def test_what_people_see(here: Here) -> None:
     """Without --json there are lines and tables for people."""
     credited = here("credit", "--org", "acme", "1000", "--reference", "r 1")

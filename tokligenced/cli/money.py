@@ -1,12 +1,16 @@
 """Commands on money: credits, usage, the ledger's proof and its entries, and a copy of it all."""
 
+import time
 from pathlib import Path
 
 import click
 
 from tokligenced import show
 from tokligenced.cli.command import config_option, have_done, json_option, performs, print_json
+from tokligenced.errors import StoreError
 from tokligenced.show import Object
+
+_COPIES = "tokligenced-????????T??????Z.db"
 
 GROUPINGS = ("model", "key", "account", "org", "provider", "day")
 
@@ -77,15 +81,31 @@ def _export(*, form: str, as_json: bool) -> None:
 
 
 @click.command
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="PATH is a folder: the copy is named after the time, and only the newest N are left there.",
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 @config_option
-def backup(*, path: Path, as_json: bool) -> None:
+def backup(*, path: Path, keep: int | None, as_json: bool) -> None:
     """Write a consistent copy of the database to PATH, which must not exist, while the daemon runs."""
     # The daemon works elsewhere, and would take a relative path for one of its own.
+    folder = path.absolute()
+    target = (
+        folder if keep is None else folder / time.strftime("tokligenced-%Y%m%dT%H%M%SZ.db", time.gmtime())
+    )
     with show.progress() as on_progress:
-        done = have_done("backup", {"path": str(path.absolute())}, on_progress)
+        done = have_done("backup", {"path": str(target)}, on_progress)
     (print_json if as_json else show.backup)(done)
+    if keep is not None:
+        for old in sorted(folder.glob(_COPIES))[:-keep]:
+            try:
+                old.unlink()
+            except OSError as error:
+                raise StoreError(f"{old}: {error.strerror or error}") from error
 
 
 COMMANDS = (credit, usage, ledger, backup)
