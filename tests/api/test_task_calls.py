@@ -197,7 +197,7 @@ async def test_endpoints_follow_a_reload(tasks: Gateway, upstream: FakeUpstream,
             'api_key = { env = "FAKE_KEY" }\n', ""
         )
         (tmp_path / "config.toml").write_text(text)
-        tasks.assembly.reloader.reload()
+        tasks.assembly.reloader.reload("test")
         async with tasks.call("/v1/embeddings", json=EMBEDDINGS) as response:
             assert response.status == status
 

@@ -104,7 +104,9 @@ async def test_a_collector_that_is_gone_harms_nothing() -> None:
     assert slowest < 0.5
     async with asyncio.timeout(2):
         await traces.end()
-    assert not [thread for thread in threading.enumerate() if thread.name == "tracing.end"]
+    for thread in [thread for thread in threading.enumerate() if thread.name == "tracing.end"]:
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()
 
 
 def test_without_the_extra_the_configuration_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
