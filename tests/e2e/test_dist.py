@@ -1,6 +1,7 @@
 """`make dist`: the one file, copied alone into an empty folder, run without any environment."""
 
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -53,9 +54,15 @@ def url(folder: Path) -> str:
     return found[1]
 
 
-def command(folder: Path, *words: str) -> str:
+def command(folder: Path, line: str) -> str:
     told = subprocess.run(
-        ["./tokligenced", *words], cwd=folder, env={}, capture_output=True, text=True, check=False, timeout=30
+        ["./tokligenced", *shlex.split(line)],
+        cwd=folder,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert (told.returncode, told.stderr) == (0, ""), told.stderr
     return told.stdout
@@ -96,10 +103,10 @@ def healthy(folder: Path) -> bool:
 def test_smoke(alone: Path) -> None:
     """It makes keys, answers, streams, proves its books; nothing is unpacked, no second process runs."""
     with running(alone) as (process, _):
-        command(alone, "accounts", "create", "ann@example.com", "--config", "config.toml")
-        command(alone, *"credit --account ann@example.com 5 --reference r --config config.toml".split())
-        made = "keys create --account ann@example.com --name n --json --config config.toml".split()
-        found = re.search(r"tk-\w{36}", command(alone, *made))
+        command(alone, "accounts create ann@example.com --config config.toml")
+        command(alone, "credit --account ann@example.com 5 --reference r --config config.toml")
+        made = command(alone, "keys create --account ann@example.com --name n --json --config config.toml")
+        found = re.search(r"tk-\w{36}", made)
         assert found is not None
         headers = {"Authorization": f"Bearer {found[0]}"}
         body = {"model": "claude-3-5-sonnet", "messages": [{"role": "user", "content": "hi"}]}
@@ -108,7 +115,7 @@ def test_smoke(alone: Path) -> None:
             streamed = client.post("/v1/chat/completions", json=body | {"stream": True})
             assert streamed.text.endswith("[DONE]\n\n")
             assert len(client.get("/v1/models").json()["data"]) > 1
-        assert command(alone, "ledger", "verify", "--config", "config.toml").startswith("ok")
+        assert command(alone, "ledger verify --config config.toml").startswith("ok")
         maps = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
         mapped = {
             line.split(maxsplit=5)[5] for line in maps if "x" in line.split()[1] and line.count(" ") > 5
