@@ -12,8 +12,8 @@ from tokligenced.errors import InvalidRequest
 from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.trail import Trail
 
-# What a kept answer is known by, in a stream.
-_ENDS = (b"event: response.completed", b"event: response.incomplete", b'"type":"response.')
+# The events that hold a whole answer.
+_ENDS = frozenset({"response.completed", "response.incomplete"})
 
 
 class _Response(Struct):
@@ -43,10 +43,10 @@ class _Keeper:
         """Look at a whole answer, or at some events of a stream."""
         if not self._call.stream:
             self._keep(sent)
-        elif any(end in sent for end in _ENDS):
+        elif any(end.encode() in sent for end in _ENDS):
             for data in sse.data_in(sent):
                 event = _read_event.decode(data)
-                if event.type in {"response.completed", "response.incomplete"}:
+                if event.type in _ENDS:
                     self._keep(bytes(event.response))
 
     def _keep(self, response: bytes) -> None:
