@@ -107,8 +107,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     """One upstream account. `base_url` has no slash at its end; that of `demo` leads to no network.
 
     `api_version` is Azure's, empty where the base is Azure's v1. `responses` None means: decide by the base.
-    `demo` matters to the type of that name only. `more_keys` are used in turn with `api_key`. A time-out that is
-    None does not exist.
+    `demo` matters to the type of that name only. `more_keys` are used in turn with `api_key`. A time-out that
+    is None does not exist.
 
     A failed attempt is made again at the same deployment up to `retries` times. `retry_after_send` lets that,
     and the next deployment, happen also where the upstream may have worked on the request already.
