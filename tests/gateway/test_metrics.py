@@ -1,6 +1,8 @@
 """What calls add up to: every call once, under bounded names, at a price that nobody notices."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -75,6 +77,19 @@ def test_codes_are_the_contract_s(metrics: Metrics) -> None:
         metrics.observe(structs.replace(OUTCOME, status=429, error=code))
     assert metrics.series()[0].ended == {(429, "concurrency"): 1, (429, OTHER): 2}
     assert metrics.totals().errors == 3
+
+
+def test_every_code_of_a_booked_call_has_its_label(metrics: Metrics) -> None:
+    """What README lists is told apart, but for what is refused before anybody has proved who they are."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \| `\w+` \| (.*) \|$", readme, re.MULTILINE)
+    told = " ".join(row for status, row in rows if status not in {"401", "426"})
+    codes = set(re.findall(r"`(\w+)`", told))
+    codes -= {"method_not_allowed"}
+    assert len(codes) > 15
+    for code in codes:
+        metrics.observe(structs.replace(OUTCOME, status=500, error=code))
+    assert metrics.series()[0].ended == {(500, code): 1 for code in codes}
 
 
 def test_only_streams_that_ended_well_have_a_gap_between_tokens(metrics: Metrics) -> None:

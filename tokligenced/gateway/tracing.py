@@ -22,7 +22,7 @@ from tokligenced.errors import ConfigError
 
 _NANO_PER_MS = 1_000_000
 _PATIENCE = 2.0  # seconds for a collector to answer
-_LAST_WORDS = 0.7
+_LAST_WORDS = 0.4
 
 _OPERATIONS = {
     "completions": "text_completion",
