@@ -6,16 +6,15 @@ the same transaction, and then made in memory. Nothing else writes those tables.
 
 import asyncio
 import functools
-import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from msgspec import structs
 
 from tokligenced.clock import Clock, IdSource
-from tokligenced.domain import LIST_PRICE, Account, Key, Limits, Organization, Principal
+from tokligenced.domain import Account, Key, Limits, Organization, Principal
 from tokligenced.errors import Conflict, InvalidInput, NotFound
-from tokligenced.gateway import auth
+from tokligenced.gateway import auth, bounds
 from tokligenced.store import accounts as account_rows
 from tokligenced.store import audit
 from tokligenced.store import keys as key_rows
@@ -24,14 +23,12 @@ from tokligenced.store.database import Database, Transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,187}[a-z0-9])?").fullmatch
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?").fullmatch
-_LONGEST_NAME = 100
-_LONGEST_MODEL_NAME = 200
-_GREATEST_LIMIT = 10**12
-_GREATEST_PRICE = 1_000 * LIST_PRICE
-_GREATEST_NANO = 2**63 - 1
-_LAST_INSTANT = 253_402_300_799_999  # the end of the year 9999, beyond which dates have no common form
+# What is written in one commit with an account's making or end.
+Also = Callable[[Transaction, Account], Awaitable[None]]
+
+
+async def _nothing(_tx: Transaction, _account: Account) -> None:
+    """For an account that needs nothing more."""
 
 
 def _undivided(
@@ -145,11 +142,14 @@ class Directory:
         return key
 
     @_undivided
-    async def create_account(self, email: str, *, admin: bool = False, actor: str) -> Account:
-        """A new account; the address is kept in lower case. Raises `InvalidInput`, `Conflict`."""
-        address = email.lower()
-        if not _EMAIL(address) or ".." in address:
-            raise InvalidInput(f"{email!r} is not an e-mail address")
+    async def create_account(
+        self, email: str, *, admin: bool = False, also: Also = _nothing, actor: str
+    ) -> Account:
+        """A new account, made in one commit with what `also` writes; the address is kept in lower case.
+
+        Raises `InvalidInput`, `Conflict`, and what `also` raises.
+        """
+        address = bounds.email(email)
         if address in self._accounts:
             raise Conflict(f"there is already an account {address!r}")
         account = Account(
@@ -159,11 +159,48 @@ class Directory:
         async def write(tx: Transaction) -> None:
             await account_rows.insert_account(tx, account)
             await self._record(tx, actor, "account.created", account.id, {"email": address, "admin": admin})
+            await also(tx, account)
 
         await self._database.transact(write)
         self._accounts[address] = account
         self._payers[account.id] = account
         return account
+
+    @_undivided
+    async def erase_account(self, account: Account, *, also: Also, actor: str) -> Account:
+        """Revoke an account's keys, and put in the place of its address one that says nothing.
+
+        All in one commit with what `also` writes. The account stays, for its entries in the ledger do. Raises
+        `NotFound`, and `Conflict` where it owns an organization or is the last administrator.
+        """
+        account = self.account(account.email)
+        for organization in self._organizations.values():
+            if organization.owner_id == account.id:
+                raise Conflict(f"the account owns the organization {organization.slug!r}")
+        if account.admin and sum(each.admin for each in self._accounts.values()) == 1:
+            raise Conflict("there is no other administrator")
+        now = self._clock.wall_ms()
+        erased = structs.replace(account, email=f"{account.id}@deleted.invalid", admin=False)
+        revoked = [
+            structs.replace(key, revoked_at=now)
+            for key in self._keys.values()
+            if key.payer_id == account.id and key.revoked_at is None
+        ]
+
+        async def write(tx: Transaction) -> None:
+            for key in revoked:
+                await key_rows.update(tx, key)
+                await self._record(tx, actor, "key.revoked", key.id, {"prefix": key.prefix})
+            await account_rows.update_identity(tx, erased)
+            await self._record(tx, actor, "account.deleted", account.id, {})
+            await also(tx, erased)
+
+        await self._database.transact(write)
+        del self._accounts[account.email]
+        self._accounts[erased.email] = self._payers[erased.id] = erased
+        for key in [key for key in self._keys.values() if key.payer_id == erased.id]:
+            self._keep(structs.replace(key, revoked_at=key.revoked_at or now))
+        return erased
 
     @_undivided
     async def create_organization(
@@ -175,14 +212,11 @@ class Directory:
         actor: str,
     ) -> Organization:
         """A new organization. Raises `InvalidInput`, `NotFound` (the owner), `Conflict`."""
-        if not _SLUG(slug):
-            raise InvalidInput(
-                f"{slug!r} is not a slug: 1 to 63 of a-z, 0-9 and -, neither beginning nor ending with -"
-            )
+        bounds.slug(slug)
         owner = self.account(owner_email)
         if slug in self._organizations:
             raise Conflict(f"there is already an organization {slug!r}")
-        _check_limits(limits)
+        bounds.limits(limits)
         organization = Organization(
             id=self._ids.new("org_"),
             slug=slug,
@@ -221,14 +255,13 @@ class Directory:
         if unlimited is not None:
             changes["unlimited"] = unlimited
         if price_millionths is not None:
-            if not 0 <= price_millionths <= _GREATEST_PRICE:
-                raise InvalidInput(f"price_factor must be at most {_GREATEST_PRICE // LIST_PRICE}")
+            bounds.price(price_millionths)
             changes["price_millionths"] = price_millionths
         if limits:
             if isinstance(payer, Account):
                 raise InvalidInput("an account has no limits of its own; its keys have")
             changes["limits"] = structs.replace(payer.limits, **limits)
-            _check_limits(changes["limits"])
+            bounds.limits(changes["limits"])
         if not changes:
             raise InvalidInput("nothing to change was named")
         changed = structs.replace(payer, **changes)
@@ -264,13 +297,11 @@ class Directory:
         Model names need not be in today's catalog: a later configuration may bring them.
         """
         now = self._clock.wall_ms()
-        _check_name(name)
-        _check_limits(limits)
-        _check_models(models)
-        if expires_at is not None and not now < expires_at <= _LAST_INSTANT:
-            raise InvalidInput("expires_at must be in the future")
-        if spend_cap_nano is not None and not 0 <= spend_cap_nano <= _GREATEST_NANO:
-            raise InvalidInput("spend_cap must not be negative, nor above 9 billion USD")
+        bounds.name(name)
+        bounds.limits(limits)
+        bounds.models(models)
+        bounds.expiry(expires_at, now)
+        bounds.spend_cap(spend_cap_nano)
         plain = auth.mint()
         key = Key(
             id=self._ids.new("key_"),
@@ -323,7 +354,7 @@ class Directory:
         if (status := auth.status(old, now)) != "active":
             raise Conflict(f"key {key_id!r} is {status}")
         end = now + round(overlap * 1000)
-        if not now <= end <= _LAST_INSTANT:
+        if not now <= end <= bounds.LAST_INSTANT:
             raise InvalidInput("overlap must not be negative, nor reach beyond the year 9999")
         plain = auth.mint()
         new = structs.replace(
@@ -364,24 +395,3 @@ class Directory:
         at = self._clock.wall_ms()
         await audit.record(tx, at=at, actor=actor, action=action, subject=subject, detail=detail)
         self._recorded.append((actor, action, subject))
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidInput(f"name must be 1 to {_LONGEST_NAME} printable characters")
-
-
-def _check_limits(limits: Limits) -> None:
-    for field, value in structs.asdict(limits).items():
-        if value is not None and not 1 <= value <= _GREATEST_LIMIT:
-            raise InvalidInput(f"{field} must be between 1 and {_GREATEST_LIMIT}")
-
-
-def _check_models(models: frozenset[str] | None) -> None:
-    if models is None:
-        return
-    if not models:
-        raise InvalidInput("models must name at least one model")
-    for model in models:
-        if not model.strip() or len(model) > _LONGEST_MODEL_NAME or not model.isprintable():
-            raise InvalidInput(f"models must be names of 1 to {_LONGEST_MODEL_NAME} printable characters")

@@ -92,6 +92,13 @@ async def load_organizations(database: Database) -> list[Organization]:
     ]
 
 
+async def update_identity(tx: Transaction, account: Account) -> None:
+    """Write the account's address, and whether it is an administrator's."""
+    await tx.execute(
+        "UPDATE accounts SET email = ?, admin = ? WHERE id = ?", (account.email, account.admin, account.id)
+    )
+
+
 async def update_terms(tx: Transaction, payer: Account | Organization) -> None:
     """Write on what terms the payer is served: unlimited or not, the part of the price, an org's limits."""
     if isinstance(payer, Account):
