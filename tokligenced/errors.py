@@ -9,6 +9,7 @@
     ├── NotFound                    a command named something that is not there       (exit 1)
     ├── Conflict                    a command contradicts what is there               (exit 1)
     ├── InvalidInput                a command's argument can't be what it says        (exit 2)
+    ├── SignInRefused               a person does not get in, and why              (gateway/people)
     └── CallError                   one HTTP answer, rendered by the client's dialect
         ├── InvalidRequest          400, 404, 405, 408, 413, 415, 417, 426
         ├── Unauthenticated         401

@@ -143,11 +143,11 @@ class Directory:
 
     @_undivided
     async def create_account(
-        self, email: str, *, admin: bool = False, also: Also = _nothing, actor: str
+        self, email: str, *, admin: bool = False, also: Also = _nothing, actor: str | None
     ) -> Account:
         """A new account, made in one commit with what `also` writes; the address is kept in lower case.
 
-        Raises `InvalidInput`, `Conflict`, and what `also` raises.
+        `actor` None is the account itself. Raises `InvalidInput`, `Conflict`, and what `also` raises.
         """
         address = bounds.email(email)
         if address in self._accounts:
@@ -158,7 +158,8 @@ class Directory:
 
         async def write(tx: Transaction) -> None:
             await account_rows.insert_account(tx, account)
-            await self._record(tx, actor, "account.created", account.id, {"email": address, "admin": admin})
+            detail = {"email": address, "admin": admin}
+            await self._record(tx, actor or account.id, "account.created", account.id, detail)
             await also(tx, account)
 
         await self._database.transact(write)
