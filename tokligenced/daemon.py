@@ -45,6 +45,7 @@ from tokligenced.gateway.reports import Reports
 from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
 from tokligenced.gateway.runtime import Reloader, runtime_operations
+from tokligenced.gateway.serving import Serving
 from tokligenced.gateway.upstream import HttpUpstream
 from tokligenced.gateway.vitals import Vitals
 from tokligenced.notify import Notifier
@@ -190,7 +191,10 @@ async def assemble(
     reloader = Reloader(config_path, settings, relay, metrics, reloading)
     vitals = Vitals(metrics=metrics, relay=relay, database=database, open_streams=live.open_streams)
     call_tasks.spawn("vitals", vitals.watch())
-    operations = {**OPERATIONS, **runtime_operations(reloader, vitals)}
+    operations = Operations(
+        Services(directory=directory, ledger=ledger, database=database, clock=clock),
+        {**OPERATIONS, **runtime_operations(reloader, vitals), **Serving(relay, reloader).operations()},
+    )
     return Assembly(
         front=Front(
             authenticator=Authenticator(directory, clock),
@@ -202,6 +206,7 @@ async def assemble(
             responses=responses,
             live=live,
             vitals=vitals,
+            operations=operations,
             clock=clock,
             ids=ids,
             max_request_bytes=settings.server.max_request_bytes,
@@ -215,9 +220,7 @@ async def assemble(
         ledger=ledger,
         control=ControlServer(
             socket_path(database.path),
-            Operations(
-                Services(directory=directory, ledger=ledger, database=database, clock=clock), operations
-            ),
+            operations,
             on_failure=lambda name, error: log.error("control.failed", operation=name, error=repr(error)),
         ),
     )

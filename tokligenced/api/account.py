@@ -6,10 +6,10 @@ import msgspec
 from aiohttp import web
 
 from tokligenced.api.front import Front, whole_answer
-from tokligenced.domain import LIST_PRICE, PICO_PER_USD, Principal, Usage, decimal_usd
+from tokligenced.domain import LIST_PRICE, Principal, Usage, decimal_usd
 from tokligenced.errors import InvalidRequest
 from tokligenced.gateway.operations import timestamp
-from tokligenced.gateway.pricing import Line
+from tokligenced.gateway.pricing import line_object
 from tokligenced.gateway.reports import BookedCall
 from tokligenced.gateway.trail import Trail
 
@@ -69,7 +69,7 @@ def generation_object(booked: BookedCall) -> dict[str, object]:
         "held": decimal_usd(call.held_nano),
         "shortfall": decimal_usd(call.shortfall_nano),
         "price_factor": decimal_usd(call.price_millionths, LIST_PRICE),
-        "lines": [_line(line) for line in booked.lines],
+        "lines": [line_object(line) for line in booked.lines],
         "first_byte_ms": None if call.first_byte is None else round(call.first_byte * 1_000, 3),
         "duration_ms": round(call.duration * 1_000, 3),
     }
@@ -90,13 +90,4 @@ def _usage(usage: Usage) -> dict[str, object]:
             "reasoning_tokens": usage.reasoning,
             "audio_tokens": usage.audio_out,
         },
-    }
-
-
-def _line(line: Line) -> dict[str, object]:
-    return {
-        "part": line.part,
-        "count": line.count,
-        "rate": decimal_usd(line.rate, PICO_PER_USD),
-        "amount": decimal_usd(line.pico, PICO_PER_USD),
     }

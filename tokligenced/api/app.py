@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from tokligenced.api import account, catalog, conversations, messages, metrics, responses, tasks
+from tokligenced.api.admin import handlers as admin
 from tokligenced.api.front import FRONT, JSON, SERVER, Front, check_head, endpoint
 from tokligenced.dialects import clients
 from tokligenced.dialects.chat import render_error
@@ -53,6 +54,9 @@ def build(front: Front) -> web.Application:
     _add(app, "GET", "/v1/key", endpoint(front, "key", catalog.key, booked=False))
     _add(app, "GET", "/v1/credits", endpoint(front, "credits", account.balance, booked=False))
     _add(app, "GET", "/v1/generation", endpoint(front, "generation", account.generation, booked=False))
+    for path, methods in admin.handlers(front).items():
+        (method, handler), *others = methods.items()
+        _add(app, method, path, handler, **dict(others))
     _add(app, "GET", "/healthz", _healthz)
     _add(app, "GET", "/readyz", partial(metrics.readyz, front))
     _add(app, "GET", "/metrics", partial(_metrics, front))

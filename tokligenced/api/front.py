@@ -18,6 +18,7 @@ from tokligenced.errors import CallError, InternalError, InvalidRequest, RateLim
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.limits import RateLimiter, effective
+from tokligenced.gateway.operations import Operations
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.reports import Reports
 from tokligenced.gateway.responses import ResponseStore
@@ -41,6 +42,7 @@ class Front(Struct, frozen=True, kw_only=True):
     responses: ResponseStore
     live: LiveStreams
     vitals: Vitals
+    operations: Operations
     clock: Clock
     ids: IdSource
     max_request_bytes: int
@@ -68,6 +70,8 @@ def endpoint(
             started_at=front.clock.wall_ms(),
             started=front.clock.monotonic(),
         )
+        trail.idempotency_key = request.headers.get("Idempotency-Key")
+        trail.cache_control = request.headers.get("Cache-Control")
         front.live.started(request)
         try:
             trail.principal = principal = front.authenticator.authenticate(
@@ -110,6 +114,10 @@ def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, s
     if trail.provider is not None:
         headers["x-tokligence-provider"] = trail.provider
         headers["x-tokligence-attempts"] = str(trail.attempts)
+    if trail.cache is not None:
+        headers["x-tokligence-cache"] = trail.cache
+    if trail.replayed:
+        headers["idempotent-replayed"] = "true"
     return headers
 
 
@@ -168,10 +176,11 @@ async def read_body(front: Front, request: web.Request, key: Key) -> bytes:
         return body
     limits = effective(key.limits, front.router.catalog.default_limits)
     with front.live.reading(key.id, limits.concurrency or 1):
-        return await _arriving(front, content)
+        return await arriving(front, content)
 
 
-async def _arriving(front: Front, content: StreamReader) -> bytes:
+async def arriving(front: Front, content: StreamReader) -> bytes:
+    """A body whose head was let through. Raises `InvalidRequest`: 408 when it drips, 413."""
     chunks = []
     size = 0
     try:

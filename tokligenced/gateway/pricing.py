@@ -2,7 +2,18 @@
 
 from msgspec import Struct
 
-from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, Call, Model, Price, Rates, Usage, tokens_in
+from tokligenced.domain import (
+    LIST_PRICE,
+    PICO_PER_NANO,
+    PICO_PER_USD,
+    Call,
+    Model,
+    Price,
+    Rates,
+    Usage,
+    decimal_usd,
+    tokens_in,
+)
 
 
 def price_at(model: Model, at: int) -> Price | None:
@@ -34,6 +45,16 @@ class Line(Struct, frozen=True):
     def pico(self) -> int:
         """What the line comes to."""
         return self.count * self.rate
+
+
+def line_object(line: Line) -> dict[str, object]:
+    """A line as the API shows it; money in decimal USD strings."""
+    return {
+        "part": line.part,
+        "count": line.count,
+        "rate": decimal_usd(line.rate, PICO_PER_USD),
+        "amount": decimal_usd(line.pico, PICO_PER_USD),
+    }
 
 
 _TOKENS = (

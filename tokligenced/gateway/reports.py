@@ -30,12 +30,17 @@ class Reports:
 
     async def call(self, payer_id: str, call_id: str) -> BookedCall | None:
         """A payer's call; None when it is not over, or another's, or nobody's."""
+        booked = await self.any_call(call_id)
+        return booked if booked is not None and booked.outcome.payer_id == payer_id else None
+
+    async def any_call(self, call_id: str) -> BookedCall | None:
+        """A call, whoever paid for it; None when it is not over, or nobody's."""
         try:
             outcome = await calls.find(self._database, call_id)
             if outcome is None:
                 await self._database.flush()  # it may be over and still on its way to the file
                 outcome = await calls.find(self._database, call_id)
-            if outcome is None or outcome.payer_id != payer_id:
+            if outcome is None:
                 return None
             return BookedCall(outcome=outcome, lines=await self._lines(outcome))
         except StoreError as error:

@@ -72,6 +72,10 @@ class Router:
             legs = tuple(sorted(legs, key=lambda leg: _rank(leg, key, draw)))
         return Route(model, legs)
 
+    def legs(self, model: Model) -> tuple[Leg, ...]:
+        """All ways to serve a model of the current catalog, as the configuration has them."""
+        return self._legs[model.id]
+
     def model(self, name: str, key: Key) -> Model:
         """The model of this name or alias. Raises `InvalidRequest` as `route` does."""
         model = self.catalog.names.get(name)

@@ -31,12 +31,17 @@ class Reloader:
         metrics: Metrics,
         announce: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        """`announce` surrounds each reload: somebody may want to know."""
+        """`announce` surrounds each reload: somebody may want to know. `current` is always the latest."""
         self._announce = announce
         self._path = path
-        self._started_with = current
+        self._started_with = self.current = current
         self._relay = relay
         self._metrics = metrics
+
+    @property
+    def needs_restart(self) -> list[str]:
+        """The keys that the files have changed since the start, and that need a restart."""
+        return config.restart_needed(self._started_with, self.current)
 
     def reload(self, actor: str) -> list[str]:
         """Read and check all files, then swap; the keys that changed but need a restart.
@@ -56,6 +61,7 @@ class Reloader:
             self._metrics.reloads["refused"] += 1
             raise
         router.load(catalog.build(fresh))
+        self.current = fresh
         self._metrics.reloads["applied"] += 1
         needs_restart = config.restart_needed(self._started_with, fresh)
         for warning in fresh.warnings:

@@ -1,5 +1,7 @@
 """Rows of calls: one for each, written once, with everything reports are made of."""
 
+from msgspec import Struct, structs
+
 from tokligenced.domain import Outcome, Usage
 from tokligenced.store.database import Database, Params, Row, Statement
 
@@ -67,6 +69,32 @@ async def recent(database: Database, payer_id: str, *, limit: int = 50) -> list[
     rows = await database.read(
         f"SELECT {_COLUMNS} FROM calls WHERE payer_id = ? ORDER BY started_at DESC, id DESC LIMIT ?",  # noqa: S608
         (payer_id, limit),
+    )
+    return [_outcome(each) for each in rows]
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which calls are meant: those that have all of these values; None: whatever it is."""
+
+    payer_id: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    status: int | None = None
+
+
+async def page(database: Database, wanted: Filter, *, before: str | None, limit: int) -> list[Outcome]:
+    """The next calls, the newest first: those that began before the call with the id `before`."""
+    values = {name: value for name, value in structs.asdict(wanted).items() if value is not None}
+    tests = [f"{name} = ?" for name in values]
+    params: list[str | int] = list(values.values())
+    if before is not None:
+        tests.append("(started_at, id) < (SELECT started_at, id FROM calls WHERE id = ?)")
+        params.append(before)
+    rows = await database.read(
+        f"SELECT {_COLUMNS} FROM calls WHERE {' AND '.join(tests) or 'TRUE'}"  # noqa: S608 - names of fields
+        " ORDER BY started_at DESC, id DESC LIMIT ?",
+        (*params, limit),
     )
     return [_outcome(each) for each in rows]
 

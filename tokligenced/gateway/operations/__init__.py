@@ -7,6 +7,7 @@ money is decimal USD strings, and null means: none set.
 base      how operations are called, and what they share
 access    accounts, organizations, keys: who may call, and on what terms
 money     credits, usage, the ledger's proof and its entries, backups
+records   what has been recorded: calls, entries, the audit trail, and single payers with their balance
 
 The daemon adds its own: `Operations(services, {**OPERATIONS, "status": Operation(Nothing, status)})`.
 """
@@ -28,6 +29,7 @@ from tokligenced.gateway.operations.base import (
     timestamp,
 )
 from tokligenced.gateway.operations.money import MONEY
+from tokligenced.gateway.operations.records import RECORDS
 
 __all__ = [
     "OPERATIONS",
@@ -47,4 +49,4 @@ __all__ = [
 ]
 
 # What needs nothing but the database, so also when no daemon runs.
-OPERATIONS: Mapping[str, Operation[Any]] = {**ACCESS, **MONEY}
+OPERATIONS: Mapping[str, Operation[Any]] = {**ACCESS, **MONEY, **RECORDS}

@@ -1,11 +1,11 @@
 """What all operations share: how they are called, what they work on, how values are read and shown."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tokligenced.clock import Clock
 from tokligenced.config import values
@@ -39,7 +39,8 @@ async def _at_once() -> None:
 class Caller(Struct, frozen=True, kw_only=True):
     """Who asks, and how to tell them how far a long operation is: `progress` takes JSON objects.
 
-    `actor` is what the audit writes: an account's id, or `cli` for who may use the control socket.
+    `actor` is what the audit writes: an account's id, `cli` for who may use the control socket, `local` for
+    who asks the API on the machine itself.
     `taken` waits until the caller has taken most of what he was told; it raises `ConnectionError` when
     he has left. Whoever has much to tell awaits it now and then, lest it pile up.
     """
@@ -63,16 +64,30 @@ class Operations:
         self._services = services
         self._operations = operations
 
-    async def perform(self, name: str, parameters: Object, caller: Caller) -> Result:
-        """Do it; raises `InvalidInput`, `NotFound`, `Conflict`, or what else the operation raises."""
+    def parameters(self, name: str) -> type[Struct]:
+        """The type of an operation's parameters."""
+        kind: type[Struct] = self._operations[name].parameters
+        return kind
+
+    async def perform(self, name: str, parameters: Object, caller: Caller, *, strict: bool = True) -> Result:
+        """Do it; raises `InvalidInput`, `NotFound`, `Conflict`, or what else the operation raises.
+
+        Where not `strict`, numbers and truths may come as text, as in a URL.
+        """
         operation = self._operations.get(name)
         if operation is None:
             raise InvalidInput(f"there is no operation {name!r}")
         try:
-            checked = msgspec.convert(parameters, operation.parameters)
+            checked = msgspec.convert(parameters, operation.parameters, strict=strict)
         except msgspec.ValidationError as error:
             raise InvalidInput(f"{name}: {error}") from error
         return await operation.run(self._services, checked, caller)
+
+
+# How many records of a list are told at once.
+PageSize = Annotated[int, Meta(ge=1, le=1000)]
+# A record's number in a list that only grows.
+Number = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,3 +139,12 @@ def instant(text: str) -> int:
             f"must say its offset from UTC, such as Z or +02:00, unlike {values.shown(text)}"
         )
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def paged(rows: Sequence[T], limit: int, shown: Callable[[T], Object]) -> Object:
+    """A page of a list, of whose rows one more than `limit` was asked for: that tells whether more come."""
+    return {
+        "object": "list",
+        "data": [shown(each) for each in rows[:limit]],
+        "has_more": len(rows) > limit,
+    }

@@ -135,13 +135,14 @@ async def _export(services: Services, _parameters: Nothing, caller: Caller) -> R
     """All entries, a page at a time as progress; they are never changed, so pages fit together."""
     after = count = 0
     while page := await reports.entries(services.database, after=after, limit=_PAGE):
-        caller.progress({"entries": [_entry(entry, services.directory) for entry in page]})
+        caller.progress({"entries": [entry_object(entry, services.directory) for entry in page]})
         await caller.taken()
         after, count = page[-1].seq, count + len(page)
     return {"entries": count}
 
 
-def _entry(entry: reports.Entry, directory: Directory) -> Object:
+def entry_object(entry: reports.Entry, directory: Directory) -> Object:
+    """An entry of the ledger as it is shown, with the names of those between whom it moves money."""
     return {
         "seq": entry.seq,
         "at": timestamp(entry.at),
