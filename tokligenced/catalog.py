@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tokligenced.config import Config, Endpoints, ProviderSettings, ResponseSettings
+from tokligenced.config import CacheSettings, Config, Endpoints, ProviderSettings, ResponseSettings
 from tokligenced.domain import Key, Limits, Model
 
 
@@ -20,6 +20,7 @@ class Catalog(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, ProviderSettings]
     endpoints: Endpoints
     responses: ResponseSettings
+    cache: CacheSettings
     default_limits: Limits
 
     def allowed(self, key: Key) -> list[Model]:
@@ -42,5 +43,6 @@ def build(config: Config) -> Catalog:
         providers=config.providers,
         endpoints=config.endpoints,
         responses=config.responses,
+        cache=config.cache,
         default_limits=config.limits,
     )

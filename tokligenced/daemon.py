@@ -32,15 +32,18 @@ from tokligenced.errors import StoreError, StoreLocked, UpstreamFailed
 from tokligenced.gateway import tracing
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.breaker import Breakers
+from tokligenced.gateway.cache import AnswerCache
 from tokligenced.gateway.demo_upstream import DemoUpstream
 from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.failover import Failover
+from tokligenced.gateway.idempotency import Idempotency
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import RateLimiter
 from tokligenced.gateway.metrics import Metrics
 from tokligenced.gateway.operations import OPERATIONS, Operations, Services
 from tokligenced.gateway.relay import Relay
+from tokligenced.gateway.repeats import Repeats
 from tokligenced.gateway.reports import Reports
 from tokligenced.gateway.responses import ResponseStore
 from tokligenced.gateway.routing import Router
@@ -172,11 +175,13 @@ async def assemble(
     call_tasks = Tasks(on_crash=_crashed)
     stack.push_async_callback(call_tasks.close)
     lifecycle = Lifecycle()
+    idempotency = Idempotency(database, clock)
     relay = Relay(
         router=router,
         limiter=limiter,
         ledger=ledger,
         upstream=upstream,
+        repeats=Repeats(AnswerCache(lambda: router.catalog, clock), idempotency),
         failover=Failover(Breakers(), clock, chance),
         lifecycle=lifecycle,
         clock=clock,
@@ -185,6 +190,7 @@ async def assemble(
     )
     responses = ResponseStore(database, clock, lambda: router.catalog.responses)
     call_tasks.spawn("responses", responses.sweep())
+    call_tasks.spawn("idempotency", idempotency.sweep())
     call_tasks.spawn("live", live.watch())
     call_tasks.spawn("progress", relay.note_progress())
     call_tasks.spawn("witness", _witness_now_and_then(ledger))

@@ -11,7 +11,7 @@
     ├── InvalidInput                a command's argument can't be what it says        (exit 2)
     ├── SignInRefused               a person does not get in, and why              (gateway/people)
     └── CallError                   one HTTP answer, rendered by the client's dialect
-        ├── InvalidRequest          400, 404, 405, 408, 413, 415, 417, 426
+        ├── InvalidRequest          400, 404, 405, 408, 409, 413, 415, 417, 422, 426
         ├── Unauthenticated         401
         ├── PaymentRequired         402
         ├── RateLimited             429

@@ -82,7 +82,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(EXAMPLE)
     config, plain = load(path, ENVIRON), Config()
-    for section in ("server", "database", "log", "limits", "accounts", "endpoints"):
+    for section in ("server", "database", "log", "limits", "accounts", "endpoints", "cache"):
         assert getattr(config, section) == getattr(plain, section)
     assert config.warnings == ()
     for settings in config.providers.values():

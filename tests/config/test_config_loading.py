@@ -14,6 +14,7 @@ from msgspec import structs
 
 from tokligenced.config import (
     AccountSettings,
+    CacheSettings,
     Config,
     ConfigErrors,
     DatabaseSettings,
@@ -72,6 +73,11 @@ def test_everything_said(load: Load, tmp_path: Path) -> None:
         embeddings = true
         images = true
         rerank = true
+        [cache]
+        enabled = true
+        max_bytes = "1MiB"
+        max_age = "5m"
+        share = 0.25
     """)
     assert config.server == Server(
         listen=("0.0.0.0:80", "unix:/run/t.sock"),
@@ -85,6 +91,7 @@ def test_everything_said(load: Load, tmp_path: Path) -> None:
     assert config.limits == Limits(requests_per_minute=1, tokens_per_minute=2000, concurrency=3)
     assert config.accounts == AccountSettings(signup="invite", welcome_credit_nano=1_500_000_000)
     assert config.endpoints == Endpoints(embeddings=True, images=True, rerank=True)
+    assert config.cache == CacheSettings(enabled=True, max_bytes=2**20, max_age=300.0, share=250_000)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_everything_said(load: Load, tmp_path: Path) -> None:
         ("[sever]", 'sever: unknown key; did you mean "server"?'),
         (
             "qqq = 1",
-            "qqq: unknown key; known are accounts, database, endpoints, limits, log, models, providers, responses, server",
+            "qqq: unknown key; known are accounts, cache, database, endpoints, limits, log, models, providers, responses, server",
         ),
         ("[server]\nlisten_on = 'x:1'", 'server.listen_on: unknown key; did you mean "listen"?'),
         ("[database]\ndurabilty = 'full'", 'database.durabilty: unknown key; did you mean "durability"?'),

@@ -130,6 +130,13 @@ def test_money_that_is_too_fine_is_refused(
         (values.duration, "'366d'", 'must be between 0 and 365d, not "366d"'),
         (values.duration, "true", "must be a duration"),
         (values.time_limit, "'0s'", "must be longer than 0"),
+        (values.part, "'10%'", 'must be a part like "0.1", not "10%"'),
+        (values.part, "true", 'must be a part like "0.1", not true'),
+        (values.part, "-0.1", "must be between 0 and 1, with at most six decimals, not -0.1"),
+        (values.part, "1.000001", "must be between 0 and 1, with at most six decimals, not 1.000001"),
+        (values.part, "0.0000001", "must be between 0 and 1, with at most six decimals, not 1E-7"),
+        (values.part, f"0.25{'0' * 40}1", "must be between 0 and 1, with at most six decimals"),
+        (values.part, "1e30", "must be between 0 and 1"),
         (values.size, "'32 mib'", "must be a size"),
         (values.size, "'0'", 'must be a whole number of bytes, not "0"'),
         (values.size, "'0.3KiB'", 'must be a whole number of bytes, not "0.3KiB"'),
@@ -157,6 +164,13 @@ def test_wrong_values_say_why(read: Callable[[object], object], written: str, re
     with pytest.raises(Invalid) as caught:
         read(toml(written))
     assert str(caught.value).startswith(reason)
+
+
+@given(st.integers(0, 1_000_000))
+def test_parts_are_read_exactly(millionths: int) -> None:
+    """A part of a whole is the same as a number and as a string, with or without zeros behind it."""
+    written = f"{millionths // 1_000_000}.{millionths % 1_000_000:06d}"
+    assert values.part(written) == values.part(Decimal(written)) == values.part(written + "00") == millionths
 
 
 @given(st.integers(0, 365 * 86_400_000))

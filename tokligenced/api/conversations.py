@@ -48,12 +48,12 @@ async def serve(
     *,
     watch: Callable[[bytes], None] | None = None,
 ) -> web.StreamResponse:
-    """Answer a call, streamed or not; `watch` is shown all that the client gets."""
+    """Answer a call, streamed or not; `watch` is shown all that the client gets for the first time."""
     if trail.stream:
         return await _stream(front, request, trail, inlet, passage, watch)
     async with passage:
         pass
-    if watch is not None:
+    if watch is not None and not trail.replayed:
         watch(passage.body)
     return whole_answer(front, request, trail, passage.body, passage.content_type)
 

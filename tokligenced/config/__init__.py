@@ -11,6 +11,7 @@ starter     the file that `tokligenced init` writes
 from tokligenced.config.loading import load, restart_needed
 from tokligenced.config.settings import (
     AccountSettings,
+    CacheSettings,
     Config,
     DatabaseSettings,
     DemoSettings,
@@ -33,6 +34,7 @@ from tokligenced.config.values import host_and_port
 
 __all__ = [
     "AccountSettings",
+    "CacheSettings",
     "Config",
     "ConfigErrors",
     "DatabaseSettings",

@@ -10,6 +10,7 @@ from tokligenced.config import models, providers, sources
 from tokligenced.config.reading import Reading, Table
 from tokligenced.config.settings import (
     AccountSettings,
+    CacheSettings,
     Config,
     DatabaseSettings,
     Durability,
@@ -28,6 +29,7 @@ from tokligenced.config.values import (
     flag,
     listen,
     one_of,
+    part,
     size,
     time_limit,
     usd,
@@ -77,6 +79,7 @@ def read(root: Table) -> Config:
         accounts=_accounts(root.table("accounts")),
         endpoints=_endpoints(root.table("endpoints")),
         responses=_responses(root.table("responses")),
+        cache=_cache(root.table("cache")),
         providers=providers.read(provider_tables),
         models=models.read(root.table("models"), provider_tables.names()),
     )
@@ -164,6 +167,18 @@ def _responses(table: Table) -> ResponseSettings:
     )
     table.done()
     return responses
+
+
+def _cache(table: Table) -> CacheSettings:
+    plain = CacheSettings()
+    cache = CacheSettings(
+        enabled=table.take("enabled", flag, plain.enabled),
+        max_bytes=table.take("max_bytes", size, plain.max_bytes),
+        max_age=table.take("max_age", time_limit, plain.max_age),
+        share=table.take("share", part, plain.share),
+    )
+    table.done()
+    return cache
 
 
 def _endpoints(table: Table) -> Endpoints:

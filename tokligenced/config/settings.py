@@ -96,6 +96,18 @@ class ResponseSettings(Struct, frozen=True, kw_only=True):
     retention: float = 30 * 24 * 3600.0
 
 
+class CacheSettings(Struct, frozen=True, kw_only=True):
+    """Whether answers are cached, in how many bytes and for how many seconds.
+
+    `share` is the part of its price that such an answer costs, in millionths: 0 is free, 1,000,000 all of it.
+    """
+
+    enabled: bool = False
+    max_bytes: int = 64 * 1024 * 1024
+    max_age: float = 3600.0
+    share: int = 0
+
+
 class DemoSettings(Struct, frozen=True, kw_only=True):
     """How slowly the embedded demo provider answers, in seconds."""
 
@@ -149,6 +161,7 @@ class Config(Struct, frozen=True, kw_only=True):
     accounts: AccountSettings = AccountSettings()
     endpoints: Endpoints = Endpoints()
     responses: ResponseSettings = ResponseSettings()
+    cache: CacheSettings = CacheSettings()
     providers: Mapping[str, ProviderSettings] = {}
     models: Mapping[str, Model] = {}
     warnings: tuple[str, ...] = ()

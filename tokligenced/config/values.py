@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _EXACT = Context(prec=80, traps=[Inexact])
 _LARGEST = 2**63 - 1
+_MILLIONTH = Decimal("0.000001")
 _SHOWN_CHARACTERS = 60
 _SHOWN_BITS = 192
 _SECONDS = {"": "1", "ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400"}
@@ -153,6 +154,14 @@ def usd_per_million_tokens(value: object) -> int:
 def usd_per_unit(value: object) -> int:
     """USD per call, image or search → pico-USD."""
     return _money(value, digits=12, unit="pico-USD")
+
+
+def part(value: object) -> int:
+    """A part of a whole, between 0 and 1 → millionths."""
+    share = _number(value, 'a part like "0.1"')
+    if not 0 <= share <= 1 or share != share.quantize(_MILLIONTH):
+        raise Invalid(f"must be between 0 and 1, with at most six decimals, not {shown(value)}")
+    return int(share * 1_000_000)
 
 
 def _quantity(value: object, units: Mapping[str, str], wanted: str) -> Decimal:

@@ -237,13 +237,16 @@ class Ledger:
         """Note what the call would be charged if the process died now."""
         self._database.enqueue((rows.PROGRESS, (cost, hold.call_id)))
 
-    def settle(self, hold: Hold | None, outcome: Outcome, principal: Principal) -> Outcome:
+    def settle(
+        self, hold: Hold | None, outcome: Outcome, principal: Principal, also: Iterable[Write] = ()
+    ) -> Outcome:
         """Charge what the call cost, within its hold, and release the rest; the outcome as it is booked.
 
-        Synchronous. Without a hold the call was free or refused, and only leaves its row.
+        Synchronous. Without a hold the call was free or refused, and only leaves its row. `also` lands
+        together with the charge, or not at all.
         """
         if hold is None:
-            return self._book(outcome, principal, [])
+            return self._book(outcome, principal, [*also])
         if hold.settled:
             raise RuntimeError(f"call {hold.call_id} is settled already")
         hold.settled = True
@@ -267,7 +270,7 @@ class Ledger:
         source = rows.HOUSE if hold.unlimited else principal.payer.id
         now = self._clock.wall_ms()
         self._move(hold, charge)
-        writes = [(rows.RELEASE, (hold.call_id,))]
+        writes = [(rows.RELEASE, (hold.call_id,)), *also]
         if charge or hold.amount:
             writes.append((rows.MOVE, (-charge, -hold.amount, source)))
         if charge:

@@ -9,7 +9,8 @@ ranked have a window each, and take a few tokens more than their bytes; the unit
 
 from msgspec import Struct
 
-from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, TASKS, Call, Model, Price, Rates
+from tokligenced.domain import LIST_PRICE, PICO_PER_NANO, TASKS, Call, Model, Price, Rates, Usage
+from tokligenced.gateway.pricing import cost_nano
 
 # More than any provider counts for one picture.
 _TOKENS_PER_IMAGE = 16_384
@@ -32,12 +33,24 @@ class Quote(Struct, frozen=True, kw_only=True):
     output_limit: int | None = None
 
 
-def quote(call: Call, model: Model, price: Price, price_millionths: int, spendable: int | None) -> Quote:
+def quote(
+    call: Call,
+    model: Model,
+    price: Price,
+    price_millionths: int,
+    spendable: int | None,
+    *,
+    known: Usage | None = None,
+) -> Quote:
     """What to hold for a call.
 
     `spendable` is the most that can be held, None where nothing bounds it. A client that set no limit of its
-    own and can't afford the model's is quoted what it can afford, if that is anything at all.
+    own and can't afford the model's is quoted what it can afford, if that is anything at all. A call whose
+    usage is `known`, because its answer is, is quoted what it costs.
     """
+    if known is not None:
+        amount = cost_nano(known, price, price_millionths)
+        return Quote(amount=amount, price=price, price_millionths=price_millionths)
     bounds = _Bounds(call, model, price, price_millionths)
     output = min(call.max_output_tokens or model.max_output_tokens, model.max_output_tokens)
     amount = bounds.most(output)

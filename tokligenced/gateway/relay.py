@@ -17,11 +17,13 @@ from tokligenced.domain import Call, Model, Principal, Usage
 from tokligenced.errors import CallError, InvalidRequest, UpstreamFailed
 from tokligenced.gateway.deadline import NO_DEADLINE, Deadline
 from tokligenced.gateway.failover import Failover, Unfit
+from tokligenced.gateway.kept import Kept
 from tokligenced.gateway.ledger import Hold, Ledger
 from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import Admission, RateLimiter
 from tokligenced.gateway.pricing import cost_nano, estimated_usage, expected_tokens, price_at
 from tokligenced.gateway.quotes import Quote, quote
+from tokligenced.gateway.repeats import Repeat, Repeats
 from tokligenced.gateway.routing import Leg, Route, Router
 from tokligenced.gateway.trail import Glimpse, Trail, client_left
 from tokligenced.gateway.upstream import Upstream, UpstreamResponse
@@ -51,6 +53,7 @@ class Relay:
         limiter: RateLimiter,
         ledger: Ledger,
         upstream: Upstream,
+        repeats: Repeats,
         failover: Failover,
         lifecycle: Lifecycle,
         clock: Clock,
@@ -61,6 +64,7 @@ class Relay:
         self.limiter = limiter
         self.ledger = ledger
         self.upstream = upstream
+        self.repeats = repeats
         self.failover = failover
         self.lifecycle = lifecycle
         self.clock = clock
@@ -122,6 +126,8 @@ class Passage:
         self._exchange: Exchange | None = None
         self._response: UpstreamResponse | None = None
         self._model: Model | None = None
+        self._repeat: Repeat | None = None
+        self._kept: Kept | None = None
         self._leg: Leg | None = None
         self._deadline = NO_DEADLINE
         self._drains = False
@@ -134,10 +140,11 @@ class Passage:
         self._relay.lifecycle.enter()
         self._relay.calls.add(self)
         try:
-            route = self._relay.router.route(self._call, self._principal.key)
-            self._model = route.model
-            await self._admit(route.model)
-            await self._connect(route)
+            if not await self._given_before():
+                route = self._relay.router.route(self._call, self._principal.key)
+                self._model = route.model
+                await self._admit(route.model)
+                await self._connect(route)
         except BaseException as error:
             self.settle(error)
             raise
@@ -151,20 +158,42 @@ class Passage:
             self._relay.drain(self, error)
         else:
             self.settle(error)
+            if self._repeat is not None and error is None:
+                await self._repeat.landed()
 
-    async def _admit(self, model: Model) -> None:
+    async def _given_before(self) -> bool:
+        """Answer the call with what was answered before, where it repeats another one."""
+        relay, call, principal = self._relay, self._call, self._principal
+        self._repeat = repeat = await relay.repeats.look(call, principal, self._trail)
+        if repeat.is_paid:
+            self._admission = relay.limiter.admit(principal, 0)
+            relay.ledger.note(*relay.limiter.writes(self._admission))
+        elif repeat.kept is not None:
+            self._model = relay.router.model(call.model, principal.key)
+            await self._admit(self._model, repeat.kept)
+        self._kept = kept = repeat.given(relay.clock.monotonic())
+        if kept is None:
+            return False
+        self.body, self.content_type, self._has_all = kept.body, kept.content_type, True
+        return True
+
+    async def _admit(self, model: Model, kept: Kept | None = None) -> None:
         """Everything that may refuse the call, and the hold; nothing is sent before this is done."""
         relay, principal, call = self._relay, self._principal, self._call
         limiter = relay.limiter
         admission = limiter.admit(principal, 0 if call.counting else expected_tokens(call, model))
         self._admission = admission
         price = None if call.counting else price_at(model, self._trail.started_at)
-        if price is None:
+        millionths = principal.payer.price_millionths
+        if kept is not None:
+            millionths = relay.repeats.part(millionths)
+        if price is None or (kept is not None and not millionths):
             relay.ledger.note(*limiter.writes(admission))
             return
-        millionths = principal.payer.price_millionths
         try:
-            self._offer = offer = quote(call, model, price, millionths, relay.ledger.spendable(principal))
+            known = None if kept is None else kept.usage
+            spendable = relay.ledger.spendable(principal)
+            self._offer = offer = quote(call, model, price, millionths, spendable, known=known)
             self._hold = relay.ledger.hold(
                 self._trail.id,
                 principal,
@@ -262,17 +291,19 @@ class Passage:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The rest of a stream after `body`. Raises `UpstreamFailed` when it breaks off."""
         exchange = self._exchange
-        assert exchange is not None  # noqa: S101 - set by `_attempt` before anyone can ask
         while self._response is not None:
+            assert exchange is not None  # noqa: S101 - set by `_attempt` before anyone can ask
             out = await self._next(exchange, self._response)
             if out:
+                if self._repeat is not None:
+                    self._repeat.add(out)
                 yield out
         self._has_all = True
 
     def failure(self, error: CallError) -> bytes:
         """What tells the client that its stream broke off."""
-        assert self._exchange is not None  # noqa: S101 - as in `chunks`
-        return self._exchange.fail(error)
+        # Of an answer given before nothing is left to be said.
+        return b"" if self._exchange is None else self._exchange.fail(error)
 
     def glimpse(self) -> Glimpse:
         """How the call is doing."""
@@ -285,6 +316,8 @@ class Passage:
             self._relay.ledger.progress(self._hold, self._cost(self._usage()))
 
     def _usage(self) -> Usage:
+        if self._kept is not None:
+            return self._kept.usage
         exchange = self._exchange
         if exchange is None or self._void:
             return _NOTHING
@@ -339,6 +372,7 @@ class Passage:
         relay.streams.discard(self)
         if client_left(error) and self._has_all:
             error = None  # it has what it came for, and is free to close the connection first
+        whole = error is None and not (self._call.stream and self._response)
         if self._response is not None:
             self._response.close()
             self._response = None
@@ -354,5 +388,10 @@ class Passage:
             relay.limiter.release(self._admission, trail.usage.total_tokens)
         relay.lifecycle.leave()
         outcome = trail.outcome(relay.clock.monotonic())
-        trail.cost_nano = relay.ledger.settle(self._hold, outcome, self._principal).cost_nano
+        also = []
+        if (repeat := self._repeat) is not None:
+            repeat.release()
+            if whole:
+                also = repeat.keep(self._call, self.body, self.content_type, trail.usage)
+        trail.cost_nano = relay.ledger.settle(self._hold, outcome, self._principal, also).cost_nano
         trail.settled = True

@@ -1,6 +1,7 @@
 """What is known of a call so far: it grows on the way and becomes the call's outcome at the end."""
 
 import asyncio
+from typing import Literal
 
 from msgspec import Struct
 
@@ -23,20 +24,28 @@ class Trail:
 
     By `received` the body was there, at `sent` it first left for an upstream, by `answered` a whole answer
     was there: what lies before `sent` and after `answered` is the gateway's own time.
+
+    `idempotency_key` and `cache_control` are headers of the request that bear on which answer it gets.
+    `cache` says whether that came out of the cache, None for a call that is not for it; `replayed`, that it
+    is the answer to the same idempotency key.
     """
 
     __slots__ = (
         "answered",
         "attempts",
+        "cache",
+        "cache_control",
         "cost_nano",
         "endpoint",
         "error",
         "first_byte",
         "id",
+        "idempotency_key",
         "model",
         "principal",
         "provider",
         "received",
+        "replayed",
         "sent",
         "settled",
         "started",
@@ -66,6 +75,10 @@ class Trail:
         self.cost_nano = 0
         self.first_byte: float | None = None
         self.settled = False
+        self.idempotency_key: str | None = None
+        self.cache_control: str | None = None
+        self.cache: Literal["hit", "miss"] | None = None
+        self.replayed = False
 
     def attempt(self, provider: str, upstream_model: str) -> None:
         """Note that a deployment is tried."""
