@@ -252,9 +252,11 @@ class People:
     async def setup_link(self) -> str | None:
         """A link `/setup?token=…` by which the first administrator is made; None when there is one.
 
-        The latest link is the only good one, for a day.
+        The latest link is the only good one, for a day. None, too, while the disk takes nothing.
         """
-        return None if self._administered() else await self._make_link("setup", actor="setup")
+        if self._administered() or not self._database.accepting:
+            return None
+        return await self._make_link("setup", actor="setup")
 
     async def set_up(self, token: str, email: str, password: str) -> Account:
         """The first administrator. Raises `NotFound` (the link), `InvalidInput`, `Conflict`."""
