@@ -1,0 +1,1 @@
+"""HTTP for people: pages rendered on the server, which work without scripts and run no SQL."""
