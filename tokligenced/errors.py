@@ -8,6 +8,7 @@
     │   └── Unreachable             a daemon has it and does not answer
     ├── NotFound                    a command named something that is not there       (exit 1)
     ├── Conflict                    a command contradicts what is there               (exit 1)
+    ├── NotAllowed                  whoever asks may not do that                      (403)
     ├── InvalidInput                a command's argument can't be what it says        (exit 2)
     ├── SignInRefused               a person does not get in, and why              (gateway/people)
     └── CallError                   one HTTP answer, rendered by the client's dialect
@@ -59,6 +60,10 @@ class NotFound(TokligencedError):
 
 class Conflict(TokligencedError):
     """What was asked contradicts what exists."""
+
+
+class NotAllowed(TokligencedError):
+    """Whoever asks is known, and may not do that."""
 
 
 class InvalidInput(TokligencedError):

@@ -131,6 +131,12 @@ async def test_organizations_and_keys(gateway: Gateway) -> None:
     org = await done(gateway, "PATCH", "/orgs/acme", json={"limits": {"concurrency": 3}})
     assert org["limits"]["concurrency"] == 3
     assert (await done(gateway, "GET", "/orgs/acme"))["balance"] == "0.00"
+    await done(gateway, "POST", "/accounts", json={"email": "b@example.com"})
+    await done(gateway, "POST", "/orgs/acme/members", json={"email": "b@example.com", "role": "admin"})
+    people = (await done(gateway, "GET", "/orgs/acme/members"))["data"]
+    assert [(each["email"][0], each["role"]) for each in people] == [("a", "owner"), ("b", "admin")]
+    status, _ = await ask(gateway, "POST", "/orgs/acme/members/remove", json={"email": "a@example.com"})
+    assert status == 409
     key = await done(gateway, "POST", "/keys", json={"org": "acme", "name": "ci", "spend_cap": "5"})
     assert key["key"].startswith("tk-")
     limits = await done(gateway, "GET", "/limits")

@@ -45,6 +45,20 @@ class Organization(Struct, kw_only=True):
     created_at: str
 
 
+class Member(Struct, kw_only=True):
+    """An account in an organization."""
+
+    email: str
+    role: Literal["owner", "admin", "member"]
+
+
+class Removed(Struct, kw_only=True):
+    """Who is no longer in it."""
+
+    email: str
+    removed: bool
+
+
 class AccountBalance(Account, kw_only=True):
     """An account with its money."""
 

@@ -76,6 +76,11 @@ ROUTES = (
     _post("/orgs", "orgs.create", answers.Organization, "Create an organization", status=201),
     _get("/orgs/{slug}", "orgs.get", answers.OrganizationBalance, "An organization and its balance"),
     _patch("/orgs/{slug}", "orgs.set", answers.Organization, "Serve an organization on other terms"),
+    _get(
+        "/orgs/{slug}/members", "orgs.members", answers.Page[answers.Member], "Who is in it", listed="email"
+    ),
+    _post("/orgs/{slug}/members", "orgs.members.put", answers.Member, "Take in, or give another role"),
+    _post("/orgs/{slug}/members/remove", "orgs.members.remove", answers.Removed, "Take a member out"),
     _get("/keys", "keys.list", answers.Page[answers.Key], "All keys, oldest first", listed="id"),
     _post("/keys", "keys.create", answers.NewKey, "Create a key, which is told only now", status=201),
     _get("/keys/{id}", "keys.get", answers.SpentKey, "A key and what it has spent"),

@@ -6,6 +6,7 @@ money is decimal USD strings, and null means: none set.
 
 base      how operations are called, and what they share
 access    accounts, organizations, keys: who may call, and on what terms
+membership   who is in an organization
 money     credits, usage, the ledger's proof and its entries, backups
 records   what has been recorded: calls, entries, the audit trail, and single payers with their balance
 
@@ -28,6 +29,7 @@ from tokligenced.gateway.operations.base import (
     payer_of,
     timestamp,
 )
+from tokligenced.gateway.operations.membership import MEMBERSHIP
 from tokligenced.gateway.operations.money import MONEY
 from tokligenced.gateway.operations.records import RECORDS
 
@@ -49,4 +51,4 @@ __all__ = [
 ]
 
 # What needs nothing but the database, so also when no daemon runs.
-OPERATIONS: Mapping[str, Operation[Any]] = {**ACCESS, **MONEY, **RECORDS}
+OPERATIONS: Mapping[str, Operation[Any]] = {**ACCESS, **MEMBERSHIP, **MONEY, **RECORDS}
