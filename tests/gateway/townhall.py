@@ -67,6 +67,7 @@ async def _load(hall: TownHall) -> People:
         ledger=services.ledger,
         settings=lambda: hall.settings,
         public_url="https://gateway.example/",
+        audited=lambda actor, action, subject: hall.office.heard.append((actor, action, subject)),
         passwords=Passwords(CHEAP),
     )
 
