@@ -42,6 +42,8 @@ from tokligenced.gateway.lifecycle import Lifecycle
 from tokligenced.gateway.limits import RateLimiter
 from tokligenced.gateway.metrics import Metrics
 from tokligenced.gateway.operations import OPERATIONS, Operations, Services
+from tokligenced.gateway.operations.links import link_operations
+from tokligenced.gateway.people import People
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.repeats import Repeats
 from tokligenced.gateway.reports import Reports
@@ -51,6 +53,7 @@ from tokligenced.gateway.runtime import Reloader, runtime_operations
 from tokligenced.gateway.serving import Serving
 from tokligenced.gateway.upstream import HttpUpstream
 from tokligenced.gateway.vitals import Vitals
+from tokligenced.gateway.witnessing import witness, witness_now_and_then
 from tokligenced.notify import Notifier
 from tokligenced.store import buckets
 from tokligenced.store.database import Database, Write
@@ -59,7 +62,6 @@ _LAST_WORDS = 1.0
 _FAREWELL = 1.0
 _ENDING = 30.0  # seconds a manager should allow for what follows the drain
 _PATIENCE = 3.0
-_WITNESS_ROUND = 60.0
 _DEMO_CREDIT = 10 * NANO_PER_USD
 
 # aiohttp's server as this daemon wants it. `keepalive_timeout` is also the deadline for a request's head.
@@ -130,6 +132,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     control: ControlServer
     database: Database
     ledger: Ledger
+    people: People
 
 
 async def assemble(
@@ -169,7 +172,7 @@ async def assemble(
     log.info("ledger.recovered", voided=ledger.recovery.voided, charged=ledger.recovery.charged)
     for line in ledger.broken:
         log.critical("ledger.broken", reason=line)
-    stack.push_async_callback(_witness, ledger)
+    stack.push_async_callback(witness, ledger)
     stack.callback(lambda: ledger.note(*limiter.all_writes()))
     # These end before the database does, so that what they settle lands.
     call_tasks = Tasks(on_crash=_crashed)
@@ -193,13 +196,29 @@ async def assemble(
     call_tasks.spawn("idempotency", idempotency.sweep())
     call_tasks.spawn("live", live.watch())
     call_tasks.spawn("progress", relay.note_progress())
-    call_tasks.spawn("witness", _witness_now_and_then(ledger))
+    call_tasks.spawn("witness", witness_now_and_then(ledger))
     reloader = Reloader(config_path, settings, relay, metrics, reloading)
+    people = await People.load(
+        directory,
+        database,
+        clock=clock,
+        ids=ids,
+        ledger=ledger,
+        settings=lambda: reloader.current.accounts,
+        public_url=settings.server.public_url,
+        audited=logs.audited,
+    )
+    stack.callback(people.close)
     vitals = Vitals(metrics=metrics, relay=relay, database=database, open_streams=live.open_streams)
     call_tasks.spawn("vitals", vitals.watch())
     operations = Operations(
         Services(directory=directory, ledger=ledger, database=database, clock=clock),
-        {**OPERATIONS, **runtime_operations(reloader, vitals), **Serving(relay, reloader).operations()},
+        {
+            **OPERATIONS,
+            **link_operations(people),
+            **runtime_operations(reloader, vitals),
+            **Serving(relay, reloader).operations(),
+        },
     )
     return Assembly(
         front=Front(
@@ -224,6 +243,7 @@ async def assemble(
         reloader=reloader,
         database=database,
         ledger=ledger,
+        people=people,
         control=ControlServer(
             socket_path(database.path),
             operations,
@@ -302,22 +322,6 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
         )
         await _until_stopped(stop, gateway, sites, notifier, settings.server.drain_timeout)
         log.info("daemon.stopping", running=gateway.lifecycle.running)
-
-
-async def _witness(ledger: Ledger) -> None:
-    """Write down the ledger's head, and in the log too, which nobody puts back together with the file."""
-    try:
-        head = await ledger.witness()
-    except StoreError as error:
-        structlog.get_logger().error("ledger.unwitnessed", error=str(error))
-    else:
-        structlog.get_logger().info("ledger.head", seq=head.seq, hash=head.hash)
-
-
-async def _witness_now_and_then(ledger: Ledger) -> None:
-    while True:
-        await asyncio.sleep(_WITNESS_ROUND)
-        await _witness(ledger)
 
 
 def _crashed(name: str, error: BaseException) -> None:

@@ -85,6 +85,22 @@ def _set_account(**parameters: object) -> Object:
     return parameters
 
 
+@accounts.command("invite")
+@click.argument("email", required=False)
+@performs("accounts.invite", show.line("{link}"))
+def _invite(**parameters: object) -> Object:
+    """Print a link by which to sign up, good once and for a week; with EMAIL only for that address."""
+    return parameters
+
+
+@accounts.command("reset")
+@click.argument("email")
+@performs("accounts.reset", show.line("{link}"))
+def _reset(**parameters: object) -> Object:
+    """Print a link by which to choose a new password, good once and for an hour."""
+    return parameters
+
+
 @click.group(no_args_is_help=False)
 def orgs() -> None:
     """Organizations: several people who share keys and a balance."""
