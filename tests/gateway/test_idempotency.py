@@ -262,6 +262,29 @@ async def test_a_key_that_can(books: Books, name: str) -> None:
     assert await kept(keys, name + "." if len(name) < 255 else "y") is None
 
 
+async def test_an_answer_that_came_during_the_look_up_is_found(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that saw nothing, while another came, was answered and went, gets that answer all the same."""
+    keys = Idempotency(books.database, books.clock)
+    find, found, go = rows.find, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*place: Any) -> rows.Answer | None:
+        seen = await find(*place)
+        if not found.is_set():
+            found.set()
+            await go.wait()
+        return seen
+
+    monkeypatch.setattr(rows, "find", slowly)
+    late = asyncio.ensure_future(kept(keys, "x"))
+    await found.wait()
+    await answer(books, keys, "x", b"1")
+    go.set()
+    assert await late == Kept(body=b"1", content_type="application/json")
+    assert not keys.running
+
+
 @pytest.mark.parametrize("name", ["fine", "", "x" * 256])
 async def test_streams_take_no_part(books: Books, name: str) -> None:
     """A stream never fails for its idempotency key, whatever that is."""

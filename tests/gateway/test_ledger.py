@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.books import PRICE, Books, full_disk, opened, principal, remains
+from tests.gateway.books import PRICE, Books, full_disk, opened, outcome, principal, remains
 from tests.store.test_writer import foreign_lock, until
 from tests.torture.audit import broken
 from tokligenced.domain import Price, Rates
 from tokligenced.errors import CallError, Conflict, InvalidInput, PaymentRequired, Unavailable
 from tokligenced.store import ledger as rows
-from tokligenced.store import statements
+from tokligenced.store import buckets, statements
+from tokligenced.store.database import Write
 
 ANN = principal(1)
 REVENUE, SHORTFALL, HOUSE, FUNDING = rows.REVENUE, rows.SHORTFALL, rows.HOUSE, rows.FUNDING
@@ -72,6 +73,29 @@ async def test_settling_charges_the_cost_and_releases_the_rest(books: Books) -> 
     assert row == [(150, 0, 400, hold.price_id)]
     assert books.reports == [booked]
     assert await books.filed("SELECT count(*) FROM holds") == [(0,)]
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_belongs_to_a_charge_lands_with_it(
+    books: Books, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    """What is given along is one operation with the charge, or with the row of a call that was free."""
+    operations: list[set[str]] = []
+    enqueue = books.database.enqueue
+
+    def watched(*writes: Write) -> None:
+        operations.append({statement.sql.split("(")[0].strip() for statement, _ in writes})
+        enqueue(*writes)
+
+    hold = await books.secured(ANN, 400) if held else None
+    monkeypatch.setattr(books.database, "enqueue", watched)
+    books.ledger.settle(
+        hold, outcome("req_1", ANN, 150 if held else 0), ANN, [(buckets.BUCKETS, ("x", 1.0, 1.0, 0))]
+    )
+    (landing,) = operations
+    assert {"INSERT INTO calls", buckets.BUCKETS.sql.split("(")[0].strip()} <= landing
+    assert ("INSERT INTO entries" in landing) == held
+    assert await books.filed("SELECT owner FROM buckets") == [("x",)]
 
 
 async def test_what_costs_nothing_leaves_no_entry(books: Books) -> None:

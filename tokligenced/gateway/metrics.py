@@ -30,6 +30,7 @@ _CODES = frozenset({
     "invalid_json", "missing_required_parameter", "invalid_value", "unsupported_parameter",
     "context_length_exceeded", "model_not_found", "model_not_allowed", "content_filter",
     "insufficient_balance", "key_spend_cap_reached", "not_found", "endpoint_disabled",
+    "idempotency_in_flight", "idempotency_key_reused",
     "request_timeout", "payload_too_large", "unsupported_media_type",
     "requests_per_minute", "tokens_per_minute", "concurrency",
     "upstream_error", "upstream_timeout", "upstream_rate_limited", "no_provider_available",
