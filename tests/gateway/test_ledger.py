@@ -13,8 +13,8 @@ from tests.store.test_writer import foreign_lock, until
 from tests.torture.audit import broken
 from tokligenced.domain import Price, Rates
 from tokligenced.errors import CallError, Conflict, InvalidInput, PaymentRequired, Unavailable
-from tokligenced.store import ledger as rows
 from tokligenced.store import buckets, statements
+from tokligenced.store import ledger as rows
 from tokligenced.store.database import Write
 
 ANN = principal(1)
