@@ -97,6 +97,12 @@ def read(path: Path) -> Node:
     return merged
 
 
+def read_own(file: Path) -> dict[str, object]:
+    """One file as the TOML parser gives it, numbers exact; raises `ConfigError`."""
+    plain = _parse(file).plain()
+    return plain if isinstance(plain, dict) else {}
+
+
 def _drop_ins(folder: Path) -> list[Path]:
     try:
         names = [file.name for file in folder.iterdir()]

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Reloader:
     ) -> None:
         """`announce` surrounds each reload: somebody may want to know. `current` is always the latest."""
         self._announce = announce
-        self._path = path
+        self.path = path
         self._started_with = self.current = current
         self._relay = relay
         self._metrics = metrics
@@ -43,19 +43,20 @@ class Reloader:
         """The keys that the files have changed since the start, and that need a restart."""
         return config.restart_needed(self._started_with, self.current)
 
-    def reload(self, actor: str) -> list[str]:
+    def reload(self, actor: str, changed: Sequence[str] = ()) -> list[str]:
         """Read and check all files, then swap; the keys that changed but need a restart.
 
-        Raises `ConfigError`, and then nothing has changed. Either way the log says so.
+        `changed` names for the audit what the actor has set. Raises `ConfigError`, and then nothing has
+        changed. Either way the log says so.
         """
         with self._announce():
-            return self._reload(actor)
+            return self._reload(actor, changed)
 
-    def _reload(self, actor: str) -> list[str]:
+    def _reload(self, actor: str, changed: Sequence[str]) -> list[str]:
         log = structlog.get_logger()
         router, ledger, clock = self._relay.router, self._relay.ledger, self._relay.clock
         try:
-            fresh = config.load(self._path, os.environ)
+            fresh = config.load(self.path, os.environ)
         except ConfigError as error:
             log.error("config.refused", actor=actor, error=str(error))
             self._metrics.reloads["refused"] += 1
@@ -66,7 +67,9 @@ class Reloader:
         needs_restart = config.restart_needed(self._started_with, fresh)
         for warning in fresh.warnings:
             log.warning("config.warning", warning=warning)
-        detail = {"models": len(router.catalog.models), "needs_restart": needs_restart}
+        detail: dict[str, object] = {"models": len(router.catalog.models), "needs_restart": needs_restart}
+        if changed:
+            detail["changed"] = list(changed)
         log.info("config.reloaded", actor=actor, **detail)
         entry = audit.row(
             at=clock.wall_ms(), actor=actor, action="config.reloaded", subject="config", detail=detail

@@ -1,10 +1,10 @@
 """Operations on what a running daemon serves: providers, models with their prices, limits, configuration."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from tokligenced.dialects import clients
 from tokligenced.domain import LIST_PRICE, PICO_PER_USD, Call, Limits, Model, Price, Rates, Usage, decimal_usd
@@ -16,6 +16,7 @@ from tokligenced.gateway.operations.base import Number, instant, payer_name, rea
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.routing import Leg
 from tokligenced.gateway.runtime import Reloader
+from tokligenced.gateway.settings_file import Change, SettingsFile
 
 _LARGEST_ANSWER = 1024 * 1024
 _TRIAL = {"messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 16}
@@ -53,12 +54,19 @@ class Calculation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     at: str | None = None
 
 
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of `config.set`: all of the changes are made, or none."""
+
+    changes: Annotated[list[Change], Meta(min_length=1, max_length=1000)]
+
+
 class Serving:
     """The operations, over what the daemon serves calls with."""
 
     def __init__(self, relay: Relay, reloader: Reloader) -> None:
         self._relay = relay
         self._reloader = reloader
+        self._file = SettingsFile(reloader)
 
     def operations(self) -> Mapping[str, Operation[Any]]:
         """The operations by name."""
@@ -69,6 +77,7 @@ class Serving:
             "models.cost": Operation(Calculation, self._cost),
             "limits.list": Operation(Nothing, self._limits),
             "config.show": Operation(Nothing, self._config),
+            "config.set": Operation(Settings, self._set),
         }
 
     async def _providers(self, _services: Services, _parameters: Nothing, _caller: Caller) -> Result:
@@ -195,6 +204,11 @@ class Serving:
             "warnings": list(current.warnings),
             "needs_restart": self._reloader.needs_restart,
         }
+
+    async def _set(self, _services: Services, parameters: Settings, caller: Caller) -> Result:
+        """Write values into the administrators' own file, and serve by them."""
+        needs_restart = self._file.change(parameters.changes, actor=caller.actor)
+        return {"reloaded": True, "needs_restart": needs_restart}
 
 
 def model_object(model: Model, now: int) -> Object:

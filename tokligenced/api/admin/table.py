@@ -111,6 +111,7 @@ ROUTES = (
     _post("/models/cost", "models.cost", answers.Calculated, "What a usage would cost, line by line"),
     _get("/limits", "limits.list", answers.AllLimits, "Default limits, and who has others"),
     _get("/config", "config.show", answers.Configuration, "Which file owns each configured value"),
+    _patch("/config", "config.set", answers.Reloaded, "Set values in the administrators' own file"),
     _post("/config/reload", "reload", answers.Reloaded, "Read and check the configuration, then use it"),
     _get("/status", "status", dict[str, Any], "How the daemon is"),
 )
