@@ -19,8 +19,7 @@ import uvloop
 from aiohttp import http_parser
 from msgspec import Struct
 
-from tokligenced import __version__, catalog, config, listening, logs
-from tokligenced.api import app as api
+from tokligenced import __version__, catalog, config, listening, logs, site
 from tokligenced.api.control import ControlServer, socket_path
 from tokligenced.api.front import Front
 from tokligenced.api.live import LiveStreams
@@ -307,11 +306,13 @@ async def _serve(config_path: Path, settings: Config, ready: Ready) -> None:
         )
         await gateway.control.start()
         stack.push_async_callback(gateway.control.close)
-        runner = Runner(api.build(gateway.front), gateway.live, **SERVER_OPTIONS)
+        runner = Runner(site.application(gateway, settings.server.public_url), gateway.live, **SERVER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stop = _signals(gateway.reloader)
         sites = await listening.listen(runner, settings.server.listen, handed)
+        if link := await gateway.people.setup_link():
+            log.warning("setup.link", url=link)  # good once and for a day: who has no mail reads it here
         await ready(settings, gateway)
         notifier.ready()
         tasks = Tasks(on_crash=_crashed)

@@ -1,5 +1,6 @@
 """The routes for machines, and what answers where there is none."""
 
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
@@ -15,8 +16,8 @@ from tokligenced.errors import CallError, InvalidRequest
 _PLAIN = {"Server": SERVER}
 
 
-def build(front: Front) -> web.Application:
-    """The application; it owns nothing and closes nothing."""
+def build(front: Front, *more: Callable[[web.Application], None]) -> web.Application:
+    """The application; it owns nothing and closes nothing. Each of `more` adds routes of its own, `/` too."""
     app = web.Application()
     app[FRONT] = front
     _add(
@@ -60,7 +61,8 @@ def build(front: Front) -> web.Application:
     _add(app, "GET", "/healthz", _healthz)
     _add(app, "GET", "/readyz", partial(metrics.readyz, front))
     _add(app, "GET", "/metrics", partial(_metrics, front))
-    _add(app, "GET", "/", _start)
+    for add in more or (_add_start,):
+        add(app)
     app.router.add_route("*", "/{path:.*}", _not_found)
     return app
 
@@ -106,6 +108,10 @@ async def _healthz(_request: web.Request) -> web.Response:
 async def _metrics(front: Front, request: web.Request) -> web.Response:
     shown = metrics.metrics(front, request)
     return await _not_found(request) if shown is None else shown
+
+
+def _add_start(app: web.Application) -> None:
+    _add(app, "GET", "/", _start)
 
 
 async def _start(_request: web.Request) -> web.Response:
