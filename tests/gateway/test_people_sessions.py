@@ -243,11 +243,20 @@ async def test_an_account_is_deleted_by_who_knows_its_password(hall: TownHall) -
 
 
 async def test_who_is_needed_stays(hall: TownHall) -> None:
-    """Neither the owner of an organization nor the last administrator can go before there is another."""
+    """Neither the last owner of an organization nor the last administrator can go, but one of several."""
     account = await hall.bob()
     organization = await hall.directory.create_organization("crew", owner_email=account.email, actor="test")
     with pytest.raises(Conflict, match=f"owns the organization '{organization.slug}'"):
         await hall.people.delete_account(account, PASSWORD)
+    ann = hall.directory.account("ann@example.com")
+    put = "INSERT INTO members (org_id, account_id, role) VALUES (?, ?, ?)"
+    await hall.office.services.database.transact(
+        lambda tx: tx.execute(put, (organization.id, ann.id, "owner"))
+    )
+    await hall.people.delete_account(account, PASSWORD)
+    assert await hall.filed(f"SELECT account_id FROM members WHERE org_id = '{organization.id}'") == [
+        (ann.id,)
+    ]
     link = await hall.people.setup_link()
     assert link is not None
     admin: Account = await hall.people.set_up(link.partition("=")[2], "root@example.com", PASSWORD)

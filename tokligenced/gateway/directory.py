@@ -172,12 +172,9 @@ class Directory:
         """Revoke an account's keys, and put in the place of its address one that says nothing.
 
         All in one commit with what `also` writes. The account stays, for its entries in the ledger do. Raises
-        `NotFound`, and `Conflict` where it owns an organization or is the last administrator.
+        `NotFound`, `Conflict` where it is the last administrator, and what `also` raises.
         """
         account = self.account(account.email)
-        for organization in self._organizations.values():
-            if organization.owner_id == account.id:
-                raise Conflict(f"the account owns the organization {organization.slug!r}")
         if account.admin and sum(each.admin for each in self._accounts.values()) == 1:
             raise Conflict("there is no other administrator")
         now = self._clock.wall_ms()

@@ -170,6 +170,17 @@ async def delete_link(tx: Transaction, digest: bytes) -> None:
     await tx.execute("DELETE FROM links WHERE digest = ?", (digest,))
 
 
+async def owned_alone(tx: Transaction, account_id: str) -> list[str]:
+    """Slugs of the organizations that have no other owner."""
+    rows = await tx.execute(
+        "SELECT slug FROM organizations JOIN members ON org_id = id WHERE role = 'owner' AND account_id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM members AS other WHERE other.org_id = id AND other.role = 'owner'"
+        " AND other.account_id <> members.account_id) ORDER BY slug",
+        (account_id,),
+    )
+    return [slug for (slug,) in rows]
+
+
 async def forget(tx: Transaction, account_id: str) -> None:
     """Take away all that the account proved itself with, its places in organizations, and answers kept."""
     for sql in (

@@ -268,12 +268,14 @@ class People:
     async def delete_account(self, account: Account, password: str) -> None:
         """Revoke the account's keys, end its sessions and forget who it was; its entries stay in the ledger.
 
-        Raises `InvalidInput` (wrong password), `Conflict` (it owns an organization, or is the last
-        administrator).
+        Raises `InvalidInput` (wrong password), `Conflict` (an organization has no other owner, or it is the
+        last administrator).
         """
         await self._credentials.confirm(account, password)
 
         async def forget(tx: Transaction, erased: Account) -> None:
+            if alone := await rows.owned_alone(tx, erased.id):
+                raise Conflict(f"the account owns the organization {alone[0]!r}; make somebody else an owner")
             await rows.forget(tx, erased.id)
 
         async def erase() -> None:
