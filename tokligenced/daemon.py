@@ -211,7 +211,7 @@ async def assemble(
     vitals = Vitals(metrics=metrics, relay=relay, database=database, open_streams=live.open_streams)
     call_tasks.spawn("vitals", vitals.watch())
     operations = Operations(
-        Services(directory=directory, ledger=ledger, database=database, clock=clock),
+        Services(directory=directory, ledger=ledger, database=database, clock=clock, audited=logs.audited),
         {
             **OPERATIONS,
             **link_operations(people),

@@ -84,7 +84,9 @@ async def opened_office(path: Path) -> AsyncIterator[Office]:
         )
         await directory.create_account("ann@example.com", actor="cli")
         await directory.create_organization("acme", owner_email="ann@example.com", actor="cli")
-        services = Services(directory=directory, ledger=ledger, database=database, clock=clock)
+        services = Services(
+            directory=directory, ledger=ledger, database=database, clock=clock, audited=audited
+        )
         yield Office(services=services, told=[], heard=heard)
     finally:
         await database.close()

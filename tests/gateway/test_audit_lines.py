@@ -11,13 +11,31 @@ from tokligenced.errors import Conflict, NotFound
 from tokligenced.gateway.operations import OPERATIONS
 
 # What only looks, or copies.
-READING = {"accounts.list", "orgs.list", "keys.list", "usage", "ledger.verify", "ledger.export", "backup"}
+READING = {
+    "accounts.get",
+    "accounts.list",
+    "audit.list",
+    "backup",
+    "keys.get",
+    "keys.list",
+    "ledger.entries",
+    "ledger.export",
+    "ledger.verify",
+    "orgs.get",
+    "orgs.list",
+    "orgs.members",
+    "requests.get",
+    "requests.list",
+    "usage",
+}
 ANN = {"account": "ann@example.com"}
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "accounts.create": ({"email": "bob@example.com"}, "account.created"),
     "accounts.set": ({"email": "ann@example.com", "unlimited": True}, "payer.terms_changed"),
     "orgs.create": ({"slug": "other", "owner": "ann@example.com"}, "organization.created"),
     "orgs.set": ({"slug": "acme", "price_factor": "0.5"}, "payer.terms_changed"),
+    "orgs.members.put": ({"slug": "acme", "email": "bea@example.com"}, "member.added"),
+    "orgs.members.remove": ({"slug": "acme", "email": "cid@example.com"}, "member.removed"),
     "keys.create": ({"name": "laptop", **ANN}, "key.created"),
     "keys.revoke": ({"id": "KEY"}, "key.revoked"),
     "keys.rotate": ({"id": "KEY"}, "key.rotated"),
@@ -48,6 +66,9 @@ async def test_a_change_leaves_one_line_in_both(office: Office, operation: str) 
     """One line says who did it, what, and to what; the log has the same."""
     key = await office.ann()
     parameters, action = CHANGES[operation]
+    for email in ("bea@example.com", "cid@example.com"):
+        await office.do("accounts.create", email=email)
+    await office.do("orgs.members.put", slug="acme", email="cid@example.com")
     before = len(await lines(office))
     await office.do(operation, **{name: key.key.id if it == "KEY" else it for name, it in parameters.items()})
     (line,) = (await lines(office))[before:]
@@ -64,4 +85,7 @@ async def test_what_changes_nothing_leaves_no_line(office: Office) -> None:
         await office.do("accounts.create", email="ann@example.com")
     with pytest.raises(NotFound):
         await office.do("keys.revoke", id="key_0")
+    await office.do("orgs.members.put", slug="acme", email="ann@example.com", role="owner")
+    with pytest.raises(Conflict):
+        await office.do("orgs.members.remove", slug="acme", email="ann@example.com")
     assert await lines(office) == before == office.heard

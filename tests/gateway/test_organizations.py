@@ -42,7 +42,9 @@ async def club(tmp_path: Path) -> AsyncIterator[Club]:
             office=office,
             org=directory.organization("acme"),
             people=people,
-            organizations=Organizations(office.services.database, office.services.clock),
+            organizations=Organizations(
+                office.services.database, office.services.clock, office.services.audited
+            ),
         )
 
 

@@ -27,9 +27,10 @@ class Organizations:
     organization is not there: `NotFound`. Whose role does not allow it is told so: `NotAllowed`.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, audited: audit.Audited) -> None:
         self._database = database
         self._clock = clock
+        self._audited = audited
 
     async def members(self, org: Organization) -> list[Member]:
         """Everyone in it."""
@@ -40,17 +41,19 @@ class Organizations:
     ) -> None:
         """Take an account in, or give it another role. Raises `Conflict` for the last owner."""
 
-        async def write(tx: Transaction) -> None:
+        async def write(tx: Transaction) -> str | None:
             before = await members.role(tx, org.id, account.id)
             await _check(tx, org, by, {before, role})
             if before == role:
-                return
+                return None
             await members.put(tx, org.id, Member(account_id=account.id, role=role))
             await _keeps_an_owner(tx, org)
             action = "member.added" if before is None else "member.role_changed"
             await self._record(tx, org, actor, action, {"account_id": account.id, "role": role})
+            return action
 
-        await self._database.transact(write)
+        if action := await self._database.transact(write):
+            self._audited(actor, action, org.id)
 
     async def remove(self, org: Organization, account: Account, *, by: Account | None, actor: str) -> None:
         """Take an account out; who leaves by himself needs no right. Raises `Conflict` for the last owner."""
@@ -66,6 +69,7 @@ class Organizations:
             await self._record(tx, org, actor, "member.removed", {"account_id": account.id, "role": before})
 
         await self._database.transact(write)
+        self._audited(actor, "member.removed", org.id)
 
     async def _record(
         self, tx: Transaction, org: Organization, actor: str, action: str, detail: Mapping[str, object]

@@ -13,6 +13,7 @@ from tokligenced.domain import Account, Organization
 from tokligenced.errors import InvalidInput
 from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.ledger import Ledger
+from tokligenced.store import audit
 from tokligenced.store.database import Database
 
 Object: TypeAlias = dict[str, Any]
@@ -24,12 +25,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What operations work on."""
+    """What operations work on; `audited` is told of changes that neither directory nor ledger makes."""
 
     directory: Directory
     ledger: Ledger
     database: Database
     clock: Clock
+    audited: audit.Audited = audit.unheard
 
 
 async def _at_once() -> None:

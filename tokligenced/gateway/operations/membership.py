@@ -51,7 +51,7 @@ async def _remove(services: Services, parameters: LeavingMember, caller: Caller)
 
 
 def _organizations(services: Services) -> Organizations:
-    return Organizations(services.database, services.clock)
+    return Organizations(services.database, services.clock, services.audited)
 
 
 async def _members(services: Services, org: Organization) -> list[Object]:
