@@ -1,7 +1,8 @@
 """What the pages of one payer show of the books: usage, movements of money, open holds, last uses."""
 
 import sqlite3
-from typing import Literal, get_args
+from datetime import date
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -12,11 +13,12 @@ By = Literal["day", "model", "key"]
 GROUPINGS: tuple[By, ...] = get_args(By)
 
 _LABELS: dict[By, str] = {
-    "day": "date(started_at / 1000, 'unixepoch')",
+    "day": "started_at / 86400000",  # several times as fast as date()
     "model": "model",
     "key": "key_id",
 }
 
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _ENTRY = "seq, at, kind, source, target, amount, call_id, reference, note, lower(hex(hash))"
 
 
@@ -53,10 +55,17 @@ async def used(database: Database, payer_id: str, *, since: int, until: int, by:
 
     def read(connection: sqlite3.Connection) -> list[Used]:
         rows = connection.execute(sql, (payer_id, since, until))
-        return [Used(**dict(zip(Used.__struct_fields__, row, strict=True))) for row in rows]
+        return [_used(by, row) for row in rows]
 
     # Such a query may take long, and others wait for the reader that is shared.
     return await database.inspect(read)
+
+
+def _used(by: By, row: tuple[Any, ...]) -> Used:
+    label, *counts = row
+    if by == "day":
+        label = date.fromordinal(_EPOCH_DAY + label).isoformat()
+    return Used(label=label, **dict(zip(Used.__struct_fields__[1:], counts, strict=True)))
 
 
 async def movements(
