@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tests.api.whole_gateway import Gateway
-from tests.fakes import FakeUpstream, body, chat_completion
+from tests.fakes import STALL, FakeUpstream, body, chat_completion, stream
 from tests.fakes import error as failing
+from tokligenced.gateway import serving
 
 REQUEST = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -255,6 +256,16 @@ async def test_providers_are_tried(gateway: Gateway, upstream: FakeUpstream) -> 
     assert (await done(gateway, "POST", "/providers/nowhere/test"))["ok"] is False
     assert (await ask(gateway, "POST", "/providers/x/test"))[0] == 404
     assert await gateway.rows() == []
+
+
+async def test_a_trial_does_not_wait_for_ever(
+    gateway: Gateway, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that says nothing is given up, and that is what is told."""
+    monkeypatch.setattr(serving, "_PATIENCE", 0.05)
+    upstream.serve(stream(STALL))
+    told = await done(gateway, "POST", "/providers/fake/test")
+    assert (told["ok"], told["error"]) == (False, "There was no whole answer within 0 s.")
 
 
 async def test_configuration_and_reload(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Operations on what a running daemon serves: providers, models with their prices, limits, configuration."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from tokligenced.gateway.runtime import Reloader
 from tokligenced.gateway.settings_file import Change, SettingsFile
 
 _LARGEST_ANSWER = 1024 * 1024
+_PATIENCE = 30.0  # somebody waits for what comes of a trial
 _TRIAL = {"messages": [{"role": "user", "content": "Say OK."}], "max_tokens": 16}
 
 
@@ -116,9 +118,12 @@ class Serving:
         started = services.clock.monotonic()
         failure: str | None = None
         try:
-            await self._answer(call, model, leg)
+            async with asyncio.timeout(_PATIENCE):
+                await self._answer(call, model, leg)
         except CallError as error:
             failure = error.message
+        except TimeoutError:
+            failure = f"There was no whole answer within {_PATIENCE:.0f} s."
         return {
             "provider": parameters.name,
             "model": model.id,
