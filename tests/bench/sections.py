@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from tests.bench import ledger, translation, wire
+from tests.bench import ledger, neighbours, translation, wire
 from tests.bench.load import Job, Result
 from tests.bench.process import resident_mb
 from tests.bench.report import Figure, Target, figure
@@ -137,6 +137,18 @@ def paced(bench: Bench) -> list[Figure]:
     ]
 
 
+def slow_provider(bench: Bench) -> list[Figure]:
+    """Whether calls to one provider wait for those to another that is slow.
+
+    Here the second column is the same without the slow ones.
+    """
+    if not isinstance(bench.gateway, Gateway):
+        return []
+    bench.notes.append("slow provider: the second column is the same without 500 open calls to one")
+    with bench.gateway.running():
+        return neighbours.beside_a_slow_one(bench.gateway, bench.rounds, bench.seconds * 2)
+
+
 def books(bench: Bench) -> list[Figure]:
     """What keeping the ledger costs: by itself, in the gateway's path, and at a restart.
 
@@ -202,6 +214,7 @@ SECTIONS: dict[str, Callable[[Bench], list[Figure]]] = {
     "streams": streams,
     "first-byte": first_byte,
     "paced": paced,
+    "slow-provider": slow_provider,
     "ledger": books,
     "translation": translations,
 }
