@@ -26,10 +26,7 @@ async def page(request: pytest.FixtureRequest) -> AsyncIterator[Page]:
 
 
 async def test_first_day_in_a_browser(building: Building, page: Page) -> None:
-    """With and without scripts somebody signs up, makes a key, calls with it and sees the call.
-
-    No page is wider than a telephone, and none breaks its own security policy.
-    """
+    """With and without scripts somebody signs up, makes a key, calls with it and sees the call."""
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     await page.goto(f"{building.url}/")
