@@ -1,9 +1,11 @@
 import io
+import re
 
 import pytest
 
 from tests.dashboard.building import PASSWORD, Building
 from tokligenced.dashboard.security import cookie_name, place_within
+from tokligenced.gateway.people import totp
 
 FORMS = ["/sign-in", "/sign-out", "/sign-up", "/account/keys", "/account/settings/delete"]
 
@@ -117,3 +119,28 @@ async def test_files(building: Building) -> None:
             assert response.status == 200
             assert "immutable" in response.headers["Cache-Control"]
     assert (await visitor.get("/static/style.css"))[0] == 404
+
+
+async def test_second_factor(building: Building) -> None:
+    """Who has turned codes on is asked for one; a recovery code does, once."""
+    person = await building.person("codes@example.com")
+    _, text = await person.post("/account/settings/totp")
+    found = re.search(r'name="secret" value="(\w+)"', text)
+    assert found is not None
+    secret = totp.from_text(found[1])
+    assert secret is not None
+    status, text = await person.post("/account/settings/totp/confirm", secret=found[1], code="nonsense")
+    assert status == 400
+    code = totp.code(secret, building.assembly.front.clock.wall_ms() // 30_000)
+    _, text = await person.post("/account/settings/totp/confirm", secret=found[1], code=code)
+    assert "<h1>Recovery codes</h1>" in text
+    (codes,) = re.findall(r"<code>([a-z0-9\n-]+)</code>", text)
+    visitor = await building.visitor()
+    fields = {"email": "codes@example.com", "password": PASSWORD}
+    status, text = await visitor.post("/sign-in", **fields)
+    assert status == 400
+    assert 'name="code"' in text
+    _, text = await visitor.post("/sign-in", **fields, code=codes.split()[0])
+    assert "<h1>Overview</h1>" in text
+    status, text = await visitor.post("/sign-in", **fields, code=codes.split()[0])
+    assert status == 400
