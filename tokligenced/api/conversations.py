@@ -52,9 +52,9 @@ async def serve(
     if trail.stream:
         return await _stream(front, request, trail, inlet, passage, watch)
     async with passage:
-        pass
-    if watch is not None and not trail.replayed:
-        watch(passage.body)
+        # Before it is settled, so that what is kept of an answer lands with its charge.
+        if watch is not None and not trail.replayed:
+            watch(passage.body)
     return whole_answer(front, request, trail, passage.body, passage.content_type)
 
 

@@ -190,5 +190,6 @@ async def forget(tx: Transaction, account_id: str) -> None:
         "DELETE FROM links WHERE account_id = ?",
         "DELETE FROM members WHERE account_id = ?",
         "DELETE FROM responses WHERE key_id IN (SELECT id FROM keys WHERE payer_id = ?)",
+        "DELETE FROM idempotent_answers WHERE key_id IN (SELECT id FROM keys WHERE payer_id = ?)",
     ):
         await tx.execute(sql, (account_id,))
