@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.store.conftest import Owner
-from tokligenced.domain import Account
+from tokligenced.domain import Account, Key
 from tokligenced.errors import StoreError
-from tokligenced.store import accounts, people
+from tokligenced.store import accounts, keys, people, responses
 from tokligenced.store.database import Database, Transaction
 from tokligenced.store.people import Factor, Link, Session
 
@@ -122,3 +122,31 @@ async def test_nobody_proves_an_account_that_is_not_there(database: Database) ->
         await database.transact(lambda tx: people.set_password(tx, "acct_9", "a hash", 3))
     with pytest.raises(StoreError):
         await database.transact(lambda tx: people.insert_session(tx, stray))
+
+
+async def test_answers_of_who_is_forgotten_go(database: Database) -> None:
+    """What was kept of conversations under the account's keys goes with it; what is another's stays."""
+
+    async def forget(tx: Transaction) -> None:
+        for number, account in ((1, ANN), (2, BOB)):
+            key = Key(
+                id=f"key_{number}",
+                digest=bytes([number]) * 32,
+                prefix="tk-abcdef",
+                name="n",
+                payer_kind="account",
+                payer_id=account.id,
+                created_at=4,
+            )
+            await keys.insert(tx, key)
+            await tx.execute(responses.SAVE.sql, (f"resp_{number}", key.id, 1, 9, b"{}", b"[]"))
+            await tx.execute(
+                "INSERT INTO idempotent_answers (key_id, name, fingerprint, expires_at, size, content_type,"
+                " body) VALUES (?, 'a', ?, 9, 2, 'application/json', ?)",
+                (key.id, b"\x05" * 32, b"{}"),
+            )
+        await people.forget(tx, ANN.id)
+
+    await database.transact(forget)
+    for table in ("responses", "idempotent_answers"):
+        assert await database.read(f"SELECT key_id FROM {table}") == [("key_2",)], table
