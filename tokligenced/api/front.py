@@ -72,8 +72,6 @@ def endpoint(
         )
         trail.idempotency_key = request.headers.get("Idempotency-Key")
         trail.cache_control = request.headers.get("Cache-Control")
-        trail.idempotency_key = request.headers.get("Idempotency-Key")
-        trail.cache_control = request.headers.get("Cache-Control")
         front.live.started(request)
         try:
             trail.principal = principal = front.authenticator.authenticate(
@@ -116,10 +114,6 @@ def answer_headers(front: Front, trail: Trail, content_type: str) -> dict[str, s
     if trail.provider is not None:
         headers["x-tokligence-provider"] = trail.provider
         headers["x-tokligence-attempts"] = str(trail.attempts)
-    if trail.cache is not None:
-        headers["x-tokligence-cache"] = trail.cache
-    if trail.replayed:
-        headers["idempotent-replayed"] = "true"
     if trail.cache is not None:
         headers["x-tokligence-cache"] = trail.cache
     if trail.replayed:
