@@ -1,11 +1,15 @@
+import ast
 import dataclasses
 import html
 import re
+from pathlib import Path
 
 import pytest
 from jinja2 import meta
 
+import tokligenced
 from tests.dashboard.building import PASSWORD, Browser, Building
+from tokligenced import errors
 from tokligenced.dashboard import pages
 from tokligenced.dashboard.app import ROUTES
 from tokligenced.dashboard.pages import Page
@@ -73,6 +77,28 @@ async def test_public_pages(building: Building, path: str) -> None:
     async with visitor.http.head(building.url + path) as response:
         assert response.status == 200
         assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+
+
+def test_docs_list_every_error() -> None:
+    """A code that a client can be told stands in the reference."""
+    kinds = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.CallError)
+    }
+    told = {
+        str(node.args[0].value)
+        for path in Path(tokligenced.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
+        if node.args and isinstance(node.args[0], ast.Constant)
+    }
+    operators_only = {"usage_disbelieved"}
+    environment = Look().environment
+    assert environment.loader is not None
+    page = environment.loader.get_source(environment, "docs.html")[0]
+    assert len(told) > 20
+    assert {code for code in told - operators_only if code not in page} == set()
 
 
 async def test_model_search(building: Building) -> None:

@@ -1,4 +1,4 @@
-"""Answers kept for another time: there for their time and their key, gone with their account."""
+"""Answers kept for another time: there for their time and their key."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.store.conftest import Owner
 from tokligenced.domain import Account, Key
-from tokligenced.store import accounts, idempotency, keys, people, responses
+from tokligenced.store import accounts, idempotency, keys
 from tokligenced.store.database import Database, Transaction
 from tokligenced.store.idempotency import Answer
 
@@ -15,7 +15,7 @@ KEPT = Answer(fingerprint=b"\x05" * 32, content_type="application/json", body=b"
 
 @pytest.fixture
 async def database(owner: Owner) -> AsyncIterator[Database]:
-    """A database in which Ann and Bob have a key each, and each key a response and an answer until 9."""
+    """A database in which Ann and Bob have a key each, and each key an answer until 9."""
     database = await owner.open(migrations=None)
 
     async def populate(tx: Transaction) -> None:
@@ -35,7 +35,6 @@ async def database(owner: Owner) -> AsyncIterator[Database]:
     await database.transact(populate)
     for name in ("ann", "bob"):
         database.enqueue(
-            (responses.SAVE, (f"resp_{name}", f"key_{name}", 1, 9, b"{}", b"[]")),
             (idempotency.SAVE, (f"key_{name}", "a", KEPT.fingerprint, 9, 2, KEPT.content_type, KEPT.body)),
         )
     await database.flush()
@@ -49,12 +48,3 @@ async def test_an_answer_is_there_until_its_time(database: Database) -> None:
     assert await idempotency.find(database, "key_ann", "a", 9) is None
     assert await idempotency.find(database, "key_ann", "b", 8) is None
     assert await idempotency.find(database, "key_none", "a", 8) is None
-
-
-async def test_answers_of_who_is_forgotten_go_too(database: Database) -> None:
-    """What was kept under the account's keys goes with it; what is another's stays."""
-    await database.transact(lambda tx: people.forget(tx, "ann"))
-    assert await idempotency.find(database, "key_ann", "a", 8) is None
-    assert await idempotency.find(database, "key_bob", "a", 8) == KEPT
-    assert await responses.find(database, "resp_ann", "key_ann", 8) is None
-    assert await responses.find(database, "resp_bob", "key_bob", 8) is not None
