@@ -47,6 +47,22 @@ def test_nothing_said(load: Load) -> None:
     assert load("") == Config()
 
 
+@pytest.mark.parametrize(
+    ("listen", "reached"),
+    [
+        ('"127.0.0.1:9000"', "http://localhost:9000"),
+        ('"0.0.0.0:9000"', "http://localhost:9000"),
+        ('"[2001:db8::1]:9000"', "http://[2001:db8::1]:9000"),
+        ('["unix:/run/t.sock", "systemd", "gateway.example:80"]', "http://gateway.example:80"),
+        ('"unix:/run/t.sock"', "http://localhost:8081"),
+        ('"127.0.0.1:0"', "http://localhost:8081"),
+    ],
+)
+def test_links_lead_to_where_it_listens(load: Load, listen: str, reached: str) -> None:
+    """Without a `public_url` links and examples name the first address that clients can reach."""
+    assert load(f"[server]\nlisten = {listen}").server.public_url == reached
+
+
 def test_everything_said(load: Load, tmp_path: Path) -> None:
     """Each value lands in its field, in its unit."""
     config = load("""
@@ -202,7 +218,7 @@ def test_any_tree_is_read_or_refused(tree: dict[str, Any]) -> None:
     ("change", "names"),
     [
         ("", []),
-        ('[server]\nlisten = "127.0.0.1:9"', ["server.listen"]),
+        ('[server]\nlisten = "127.0.0.1:9"', ["server.listen", "server.public_url"]),
         ("[server]\nmax_request_bytes = 5", ["server.max_request_bytes"]),
         ('[database]\npath = "x.db"\ndurability = "normal"', ["database.path", "database.durability"]),
         ('[log]\nlevel = "debug"\nformat = "json"', ["log.level", "log.format"]),

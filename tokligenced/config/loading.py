@@ -27,6 +27,7 @@ from tokligenced.config.values import (
     duration,
     file_path,
     flag,
+    host_and_port,
     listen,
     one_of,
     part,
@@ -99,15 +100,29 @@ def _setting(config: Config, name: str) -> object:
 
 def _server(table: Table) -> Server:
     plain = Server()
+    where = table.take("listen", listen, plain.listen)
     server = Server(
-        listen=table.take("listen", listen, plain.listen),
-        public_url=table.take("public_url", web_address, plain.public_url),
+        listen=where,
+        public_url=table.take("public_url", web_address, _nearest(where) or plain.public_url),
         drain_timeout=table.take("drain_timeout", duration, plain.drain_timeout),
         max_request_bytes=table.take("max_request_bytes", size, plain.max_request_bytes),
         body_timeout=table.take("body_timeout", time_limit, plain.body_timeout),
     )
     table.done()
     return server
+
+
+def _nearest(where: tuple[str, ...]) -> str | None:
+    """The address that a client on this machine reaches, as far as there is one with a port."""
+    for address in where:
+        if not address.startswith("unix:") and address != "systemd":
+            host, port = host_and_port(address)
+            if not port:  # whichever is free is known only once it is taken
+                continue
+            if host in {"127.0.0.1", "::1", "0.0.0.0", "::"}:  # noqa: S104 - read here, not listened on
+                host = "localhost"
+            return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return None
 
 
 def _database(table: Table) -> DatabaseSettings:
