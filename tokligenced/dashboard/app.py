@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import MultiDict
 
-from tokligenced.dashboard import account, billing, entry, keys, public, settings, usage
+from tokligenced.dashboard import account, admin, billing, entry, keys, public, settings, usage
 from tokligenced.dashboard import requests as calls
 from tokligenced.dashboard.desk import Answer, Desk, Route, Visit, redirect
 from tokligenced.dashboard.pages import NAVIGATION, NOTICES, Frame, Page, Refusal
@@ -24,6 +24,7 @@ ROUTES: tuple[Route, ...] = (
     *calls.ROUTES,
     *billing.ROUTES,
     *settings.ROUTES,
+    *admin.ROUTES,
 )
 
 
@@ -49,7 +50,7 @@ def _handler(desk: Desk, look: Look, route: Route) -> Handler:
         elif viewer is None and route.who != "anybody":
             answer = redirect(f"/sign-in?next={request.rel_url.raw_path}")
         elif route.who == "admin" and not (viewer and viewer.account.admin):
-            answer = Refusal(status=403, title="Not yours", text="This page is for administrators.")
+            answer = _refusal(NotFound("to others the page is not there"))
         else:
             try:
                 form = await _form(request)

@@ -25,7 +25,7 @@ NOTICES = {
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """A link of the navigation, shown to those it is for."""
+    """A link of the navigation, shown on pages of its kind to those it is for."""
 
     path: str
     label: str
@@ -39,6 +39,7 @@ NAVIGATION = (
     Entrance("/account/requests", "Requests"),
     Entrance("/account/billing", "Billing"),
     Entrance("/account/settings", "Settings"),
+    Entrance("/admin", "Overview", "admin"),
 )
 
 

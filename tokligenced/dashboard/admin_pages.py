@@ -1,0 +1,29 @@
+"""One dataclass for each page of administrators.
+
+Objects are those that the operations give, as `/api/admin` describes them.
+"""
+
+from dataclasses import dataclass
+
+from tokligenced.dashboard.pages import Page
+from tokligenced.gateway.operations import Object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing(Page):
+    """How the gateway is: its vital signs, providers, use of thirty days, and models that charge nothing."""
+
+    template = "admin-overview.html"
+    vitals: Object
+    providers: list[Object]
+    models: list[Object]
+    total: Object
+    unpriced: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger(Page):
+    """Whether the books are right."""
+
+    template = "admin-ledger.html"
+    verdict: Object
