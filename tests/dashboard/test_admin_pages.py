@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ from tokligenced.dashboard import admin_pages
 from tokligenced.dashboard.app import ROUTES
 from tokligenced.dashboard.pages import NAVIGATION, Page
 from tokligenced.dashboard.rendering import Look
+from tokligenced.store import audit
 
 PAGES = [each for each in vars(admin_pages).values() if isinstance(each, type) and issubclass(each, Page)]
 ENTRANCES = [each.path for each in NAVIGATION if each.who == "admin"]
@@ -80,3 +82,96 @@ async def test_overview(building: Building) -> None:
     status, text = await root.get("/admin/ledger")
     assert status == 200
     assert "The books are right" in text
+
+
+async def test_accounts_by_page(building: Building) -> None:
+    """Accounts are found by a part of their address, and listed a page at a time."""
+    root = await administrator(building)
+    for number in range(60):
+        await building.assembly.directory.create_account(f"p{number}@example.com", actor="test")
+    _, text = await root.get("/admin/accounts")
+    assert "p48@example.com" in text
+    assert "p49@example.com" not in text
+    more = re.search(r'href="(/admin/accounts\?after=\w+)"', text)
+    assert more is not None
+    _, text = await root.get(more[1])
+    assert "p49@example.com" in text
+    assert "p48@example.com" not in text
+    assert "More</a>" not in text
+    _, text = await root.get("/admin/accounts?q=P59")
+    assert text.count("@example.com</a></td>") == 1
+    status, text = await root.get("/admin/accounts?q=%3Cscript%3E")
+    assert status == 200
+    assert "No account found" in text
+    assert "<script>" not in text
+    for path in ("/admin/accounts?after=acct_none", "/admin/accounts/acct_none", "/admin/accounts/%3Cb%3E"):
+        assert (await root.get(path))[0] == 404, path
+
+
+async def test_credit(building: Building) -> None:
+    """A credit counts once for its reference, however often its form is sent, and bears who gave it."""
+    root = await administrator(building)
+    await building.person("paid@example.com")
+    directory = building.assembly.directory
+    account = directory.account("paid@example.com")
+    place = f"/admin/accounts/{account.id}"
+    _, text = await root.get(place)
+    offered = re.search(r'name="reference" type="text" value="(dashboard-\d+)"', text)
+    assert offered is not None
+    for _ in range(2):
+        status, text = await root.post(
+            f"{place}/credit", amount="2.50", reference=offered[1], note="<i>thanks</i>"
+        )
+        assert status == 200
+        assert "The credit is in the books" in text
+        assert "<dd>$7.50" in text
+    actor = directory.account("root@example.com").id
+    records = await audit.page(building.assembly.database, subject=account.id, before=None, limit=9)
+    assert [each.actor for each in records if each.action == "payer.credited"][:1] == [actor]
+    for fields in (
+        {"amount": "-1"},
+        {"amount": "0"},
+        {"amount": "1e9"},
+        {"amount": "9" * 400},
+        {"amount": "<b>1</b>"},
+        {"amount": "1", "reference": "x" * 201},
+        {"amount": "1", "reference": offered[1]},
+        {"amount": "1", "note": "n" * 501},
+        {"amount": ""},
+    ):
+        status, text = await root.post(f"{place}/credit", **{"reference": "new", **fields})
+        assert status == 400, fields
+        assert 'role="alert"' in text
+        assert "<b>" not in text
+        assert "<dd>$7.50" in text
+    status, _ = await root.post(f"{place}/credit", origin="https://evil.example", amount="1", reference="e")
+    assert status == 403
+    assert (await root.post("/admin/accounts/acct_none/credit", amount="1", reference="e"))[0] == 404
+
+
+async def test_terms(building: Building) -> None:
+    """An account is served on the terms of its form, and on the old ones when they can't be."""
+    root = await administrator(building)
+    place = f"/admin/accounts/{building.assembly.directory.account('root@example.com').id}"
+    _, text = await root.post(f"{place}/terms", unlimited="yes", price_factor="0.8")
+    assert "The terms are changed." in text
+    for factor in ("-1", "9" * 400, "<b>", ""):
+        status, text = await root.post(f"{place}/terms", unlimited="no", price_factor=factor)
+        assert status == 400, factor
+        assert "<b>" not in text
+    account = building.assembly.directory.account("root@example.com")
+    assert account.unlimited
+    assert account.price_millionths == 800_000
+
+
+async def test_revoke_anybodys_key(building: Building) -> None:
+    """An administrator revokes a key where its account is shown, and at no other account's place."""
+    root = await administrator(building)
+    await new_key(await building.person("keys@example.com"))
+    directory = building.assembly.directory
+    (key,) = directory.list_keys()
+    wrong = directory.account("root@example.com").id
+    assert (await root.post(f"/admin/accounts/{wrong}/keys/{key.id}/revoke"))[0] == 404
+    _, text = await root.post(f"/admin/accounts/{key.payer_id}/keys/{key.id}/revoke")
+    assert "The key is revoked." in text
+    assert directory.key(key.id).revoked_at is not None

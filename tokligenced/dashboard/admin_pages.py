@@ -27,3 +27,24 @@ class Ledger(Page):
 
     template = "admin-ledger.html"
     verdict: Object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accounts(Page):
+    """Accounts with their balances; `more` is the address of the next page, empty on the last."""
+
+    template = "admin-accounts.html"
+    search: str
+    rows: list[Object]
+    more: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountPage(Page):
+    """One account and its keys; `values` is what the refused form held."""
+
+    template = "admin-account.html"
+    account: Object
+    keys: list[Object]
+    error: str = ""
+    values: dict[str, str]

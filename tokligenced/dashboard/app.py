@@ -6,7 +6,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import MultiDict
 
-from tokligenced.dashboard import account, admin, billing, entry, keys, public, settings, usage
+from tokligenced.dashboard import (
+    account,
+    admin,
+    admin_accounts,
+    billing,
+    entry,
+    keys,
+    public,
+    settings,
+    usage,
+)
 from tokligenced.dashboard import requests as calls
 from tokligenced.dashboard.desk import Answer, Desk, Route, Visit, redirect
 from tokligenced.dashboard.pages import NAVIGATION, NOTICES, Frame, Page, Refusal
@@ -25,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     *billing.ROUTES,
     *settings.ROUTES,
     *admin.ROUTES,
+    *admin_accounts.ROUTES,
 )
 
 

@@ -20,6 +20,8 @@ NOTICES = {
     "ended": "The session is ended.",
     "totp-off": "Signing in needs no code any more.",
     "deleted": "The account is deleted.",
+    "credited": "The credit is in the books, once for its reference.",
+    "terms": "The terms are changed.",
 }
 
 
@@ -40,6 +42,7 @@ NAVIGATION = (
     Entrance("/account/billing", "Billing"),
     Entrance("/account/settings", "Settings"),
     Entrance("/admin", "Overview", "admin"),
+    Entrance("/admin/accounts", "Accounts", "admin"),
 )
 
 
