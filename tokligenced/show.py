@@ -37,6 +37,7 @@ _USED = (
 )
 _NUMBERS = {*_USED, "tokens"}
 UNFOLDED = 10_000  # columns
+_NAMES = {"id", "status"}  # digits, but nothing that is counted
 _WHOLE = {"id", "prefix", "status", "created_at", "expires_at"}
 _LIMITS = {"requests_per_minute": "rpm", "tokens_per_minute": "tpm", "concurrency": "concurrency"}
 
@@ -44,6 +45,17 @@ _LIMITS = {"requests_per_minute": "rpm", "tokens_per_minute": "tpm", "concurrenc
 def table(*columns: str) -> Callable[[list[Object]], None]:
     """A printer of the named fields of each object, one line each, in columns; `payer` is either field."""
     return lambda rows: _print_table(columns, rows)
+
+
+def page(*columns: str) -> Callable[[Object], None]:
+    """The same of a page of a list, which ends with a word on whether there is more."""
+
+    def print_page(page: Object) -> None:
+        _print_table(columns, page["data"])
+        if page["has_more"]:
+            click.echo(f"There are more: --after {page['data'][-1]['id']}", err=True)
+
+    return print_page
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Object], total: Object | None = None) -> None:
@@ -74,11 +86,12 @@ def _cell(column: str, row: Object) -> str:
         return _limits(value) or ("none" if "slug" in row else "default")
     if value is None:
         return "-"
-    if column.endswith("_at"):
+    if column == "at" or column.endswith("_at"):
         return f"{value[:16]}Z"  # to the minute: nobody reads the rest
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
+    counted = isinstance(value, int) and not isinstance(value, bool) and column not in _NAMES
+    return f"{value:,}" if counted else _plain(value)
 
 
 def _limits(limits: Object) -> str:
@@ -107,6 +120,16 @@ def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value)
+
+
+def request(row: Object) -> None:
+    """What is known of a call, and the lines that its price is the sum of."""
+    facts(
+        {name: value for name, value in row.items() if name not in {"lines", "usage"} and value is not None}
+    )
+    if row["lines"]:
+        click.echo()
+        table(*row["lines"][0])(row["lines"])
 
 
 def status(said: Object) -> None:

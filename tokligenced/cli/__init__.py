@@ -3,6 +3,7 @@
 command   how a command gets its configuration and has its operation performed
 access    accounts, organizations, keys
 money     credits, usage, the ledger, backups
+records   calls and the audit trail
 watch     how the running daemon is: status, top; and a dashboard for Grafana
 
 Exit codes: 0 done; 1 the answer is no, or something unexpected; 2 wrong use or a bad configuration;
@@ -20,7 +21,7 @@ from pathlib import Path
 import click
 
 from tokligenced import __version__, show
-from tokligenced.cli import access, money, watch
+from tokligenced.cli import access, money, records, watch
 from tokligenced.cli.command import config_option, config_path, performs
 from tokligenced.errors import ConfigError, Conflict, InvalidInput, StoreError, TokligencedError
 from tokligenced.show import Object
@@ -63,7 +64,7 @@ def root(context: click.Context) -> None:
         daemon.run(config_path())
 
 
-for command in (*access.COMMANDS, *money.COMMANDS, *watch.COMMANDS):
+for command in (*access.COMMANDS, *money.COMMANDS, *records.COMMANDS, *watch.COMMANDS):
     root.add_command(command)
 
 

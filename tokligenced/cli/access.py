@@ -135,6 +135,33 @@ def _set_organization(*, rpm: object, tpm: object, concurrency: object, **same: 
     return {**same, "limits": _limits(rpm, tpm, concurrency)}
 
 
+@orgs.command("members")
+@click.argument("slug")
+@performs("orgs.members", show.table("email", "role"))
+def _list_members(**parameters: object) -> Object:
+    """List who is in an organization."""
+    return parameters
+
+
+@orgs.command("admit")
+@click.argument("slug")
+@click.argument("email")
+@click.option("--role", type=click.Choice(["owner", "admin", "member"]), default="member", help="[member]")
+@performs("orgs.members.put", show.line("{email}: {role}"))
+def _put_member(**parameters: object) -> Object:
+    """Make an account a member of an organization, or give a member another role."""
+    return parameters
+
+
+@orgs.command("dismiss")
+@click.argument("slug")
+@click.argument("email")
+@performs("orgs.members.remove", show.line("{email} is no member any more"))
+def _remove_member(**parameters: object) -> Object:
+    """End a membership; the last owner stays."""
+    return parameters
+
+
 @click.group(no_args_is_help=False)
 def keys() -> None:
     """API keys."""
