@@ -8,6 +8,7 @@ from jinja2 import meta
 from tests.dashboard.building import PASSWORD, Browser, Building
 from tests.dashboard.test_pages import call, new_key
 from tokligenced.dashboard import admin_pages
+from tokligenced.dashboard.admin import charges_nothing
 from tokligenced.dashboard.app import ROUTES
 from tokligenced.dashboard.pages import NAVIGATION, Page
 from tokligenced.dashboard.rendering import Look
@@ -175,3 +176,47 @@ async def test_revoke_anybodys_key(building: Building) -> None:
     _, text = await root.post(f"/admin/accounts/{key.payer_id}/keys/{key.id}/revoke")
     assert "The key is revoked." in text
     assert directory.key(key.id).revoked_at is not None
+
+
+async def test_models(building: Building) -> None:
+    """Models are shown with their prices by the million, as text whatever they are called."""
+    root = await administrator(building)
+    _, text = await root.get("/admin/models")
+    assert "input $2.5, cached input $1.25" in text
+    assert "output $10" in text
+    assert "team/&lt;b&gt;bold&lt;/b&gt;" in text
+    assert "<b>bold" not in text
+    assert "Nothing is charged" not in text
+
+
+def test_charges_nothing() -> None:
+    """A model is warned of whose price of now is nothing, unless it is said to be free."""
+    past = {"current": False, "rates": {"input": "1"}, "tiers": []}
+    now = {"current": True, "rates": {}, "tiers": []}
+    assert charges_nothing({"free": False, "prices": [past, now]})
+    assert not charges_nothing({"free": True, "prices": []})
+    assert not charges_nothing({"free": False, "prices": [past | {"current": True}]})
+
+
+async def test_calculator(building: Building) -> None:
+    """What a usage would cost is told line by line, and what can't be counted is refused in words."""
+    root = await administrator(building)
+    asked = "/admin/models?model=demo-chat"
+    status, text = await root.get(f"{asked}&input=1000000&output=500000&price_factor=0.5")
+    assert status == 200
+    assert "$3.75" in text
+    assert "$0<" in (await root.get("/admin/models?model=team/%3Cb%3Ebold%3C/b%3E&input=5"))[1]
+    for wrong in (
+        "&input=-1",
+        "&output=1e9",
+        f"&input={'9' * 400}",
+        "&images=%3Cb%3E",
+        "&price_factor=-1",
+        "&at=yesterday",
+        "x",
+        "%3Cb%3E",
+    ):
+        status, text = await root.get(asked + wrong)
+        assert status == 400, wrong
+        assert 'role="alert"' in text
+        assert "<b>" not in text

@@ -38,6 +38,7 @@ async def account(desk: Desk, visit: Visit) -> Answer:
 async def _page(desk: Desk, visit: Visit, *, error: str = "") -> admin_pages.AccountPage:
     email = _account(desk, visit).email
     keys = [key for key in await many(desk, visit, "keys.list") if key.get("account") == email]
+    keys.sort(key=lambda key: (key["status"] == "active", key["created_at"]), reverse=True)
     shown = await one(desk, visit, "accounts.get", email=email)
     values = {name: visit.field(name) for name in ("amount", "reference", "note")}
     values["price_factor"] = visit.field("price_factor") or shown["price_factor"]
@@ -46,7 +47,7 @@ async def _page(desk: Desk, visit: Visit, *, error: str = "") -> admin_pages.Acc
     return admin_pages.AccountPage(
         status=400 if error else 200,
         account=shown,
-        keys=sorted(keys[::-1], key=lambda key: bool(key["status"] != "active")),
+        keys=keys,
         error=error,
         values=values,
     )

@@ -48,3 +48,16 @@ class AccountPage(Page):
     keys: list[Object]
     error: str = ""
     values: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices(Page):
+    """Models with all their prices, and what a usage would cost; `values` is what was asked."""
+
+    template = "admin-models.html"
+    rows: list[Object]
+    unpriced: list[str]
+    parts: tuple[str, ...]
+    cost: Object | None
+    error: str
+    values: dict[str, str]

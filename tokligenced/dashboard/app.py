@@ -10,6 +10,7 @@ from tokligenced.dashboard import (
     account,
     admin,
     admin_accounts,
+    admin_models,
     billing,
     entry,
     keys,
@@ -36,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *settings.ROUTES,
     *admin.ROUTES,
     *admin_accounts.ROUTES,
+    *admin_models.ROUTES,
 )
 
 

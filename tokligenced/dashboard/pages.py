@@ -43,6 +43,7 @@ NAVIGATION = (
     Entrance("/account/settings", "Settings"),
     Entrance("/admin", "Overview", "admin"),
     Entrance("/admin/accounts", "Accounts", "admin"),
+    Entrance("/admin/models", "Models", "admin"),
 )
 
 
