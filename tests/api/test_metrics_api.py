@@ -128,6 +128,19 @@ async def test_what_is_under_way_shows(gateway: Gateway, upstream: FakeUpstream,
     assert vitals.running(10) == []
 
 
+async def test_refused_keys_are_counted_by_reason(gateway: Gateway) -> None:
+    """Calls without a key and with a wrong one show, though nobody's books have them."""
+    for headers in ({}, {"Authorization": "Bearer tk-wrong"}, {"Authorization": "Bearer tk-wrong"}):
+        async with gateway.call(json=REQUEST, headers=headers) as response:
+            assert response.status == 401
+    async with gateway.get("/v1/models", headers={"Authorization": "Bearer tk-wrong"}) as response:
+        assert response.status == 401
+    samples = await scraped(gateway)
+    assert one(samples, "tokligence_key_refusals_total", code="missing_api_key") == 1
+    assert one(samples, "tokligence_key_refusals_total", code="invalid_api_key") == 3
+    assert one(samples, "tokligence_key_refusals_total", code="key_revoked") == 0
+
+
 async def test_limit_refusals_are_counted_by_limit(gateway: Gateway, settled: Any) -> None:
     """A call that a limit refuses is counted under the limit's name."""
     who = await Customer.with_balance(gateway, 10**12, "limited", requests_per_minute=1)

@@ -14,7 +14,7 @@ from tokligenced.clock import Clock, IdSource
 from tokligenced.dialects import clients
 from tokligenced.dialects.clients import Inlet
 from tokligenced.domain import Key, Principal, decimal_usd
-from tokligenced.errors import CallError, InternalError, InvalidRequest, RateLimited
+from tokligenced.errors import CallError, InternalError, InvalidRequest, RateLimited, Unauthenticated
 from tokligenced.gateway.auth import Authenticator
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.limits import RateLimiter, effective
@@ -81,6 +81,8 @@ def endpoint(
             return await serve(front, request, principal, trail)
         except (Exception, asyncio.CancelledError) as error:
             trail.failed(error)
+            if isinstance(error, Unauthenticated):
+                front.vitals.metrics.refused_key(error)
             reason = reason_for(trail, error)
             if request.writer.output_size:
                 # An answer is under way already, and a second one must not get into it.

@@ -109,6 +109,10 @@ def _gateway(vitals: Vitals) -> Iterator[str]:
          for (provider, model), state in vitals.breakers().items()),
     )  # fmt: skip
     yield from _family(
+        "tokligence_key_refusals_total", "counter", "Calls without a key that is good.",
+        (({"code": code}, count) for code, count in vitals.metrics.refused_keys.items()),
+    )  # fmt: skip
+    yield from _family(
         "tokligence_config_reloads_total", "counter", "Configurations taken over, and refused for a mistake.",
         (({"result": result}, count) for result, count in vitals.metrics.reloads.items()),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from tokligenced.catalog import Catalog
 from tokligenced.domain import Outcome, Usage
+from tokligenced.errors import Unauthenticated
 
 OTHER = "other"
 NONE = "none"
@@ -111,7 +112,8 @@ class Totals(Struct, frozen=True):
 class Metrics:
     """Counts calls. `catalog` is asked at each, so that a reload's models have names at once.
 
-    `reloads` counts those of the configuration, by what came of them.
+    `reloads` counts those of the configuration, by what came of them; `refused_keys` the calls that proved
+    nobody, by code: they have no payer, so they are in no series.
     """
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
@@ -120,6 +122,13 @@ class Metrics:
         self._calls = self._errors = self._tokens = self._cost_nano = 0
         self.overhead = Histogram(OVERHEAD)
         self.reloads = {"applied": 0, "refused": 0}
+        self.refused_keys = dict.fromkeys(
+            ("missing_api_key", "invalid_api_key", "key_expired", "key_revoked"), 0
+        )
+
+    def refused_key(self, refused: Unauthenticated) -> None:
+        """Count a call that proved nobody."""
+        self.refused_keys[str(refused.code)] += 1
 
     def observe(self, outcome: Outcome) -> None:
         """Count a call that has ended."""
