@@ -5,12 +5,14 @@ from typing import Protocol
 
 from aiohttp import web
 
+from tokligenced import logs
 from tokligenced.api import app as api
 from tokligenced.api.front import Front
 from tokligenced.dashboard import app as dashboard
 from tokligenced.dashboard.desk import Desk
 from tokligenced.gateway.books import Books
 from tokligenced.gateway.directory import Directory
+from tokligenced.gateway.organizations import Organizations
 from tokligenced.gateway.people import People
 from tokligenced.store.database import Database
 
@@ -41,6 +43,7 @@ def application(gateway: Gateway, public_url: str) -> web.Application:
     desk = Desk(
         people=gateway.people,
         directory=gateway.directory,
+        organizations=Organizations(gateway.database, front.clock, logs.audited),
         ledger=front.ledger,
         books=Books(gateway.database),
         reports=front.reports,

@@ -14,6 +14,7 @@ from tokligenced.dashboard import (
     billing,
     entry,
     keys,
+    organizations,
     public,
     settings,
     usage,
@@ -23,7 +24,7 @@ from tokligenced.dashboard.desk import Answer, Desk, Route, Visit, redirect
 from tokligenced.dashboard.pages import NAVIGATION, NOTICES, Frame, Page, Refusal
 from tokligenced.dashboard.rendering import Look
 from tokligenced.dashboard.security import HEADERS, cookie_name, same_origin
-from tokligenced.errors import CallError, Conflict, InvalidInput, NotFound, StoreError
+from tokligenced.errors import CallError, Conflict, InvalidInput, NotAllowed, NotFound, StoreError
 
 _BODY_TIMEOUT = 10.0
 ROUTES: tuple[Route, ...] = (
@@ -34,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     *usage.ROUTES,
     *calls.ROUTES,
     *billing.ROUTES,
+    *organizations.ROUTES,
     *settings.ROUTES,
     *admin.ROUTES,
     *admin_accounts.ROUTES,
@@ -102,6 +104,8 @@ def _refusal(error: Exception) -> Refusal:
     """The page that tells of an error; raises again what nobody foresaw."""
     if isinstance(error, NotFound):
         return Refusal(status=404, title="Nothing here", text="There is no such thing, or it is not yours.")
+    if isinstance(error, NotAllowed):
+        return Refusal(status=403, title="Not yours to do", text="Your role does not allow that.")
     if isinstance(error, InvalidInput | Conflict):
         return Refusal(status=400, title="That can't be", text=f"{error}.")
     if isinstance(error, TimeoutError):

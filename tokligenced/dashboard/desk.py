@@ -14,6 +14,7 @@ from tokligenced.gateway.books import Books
 from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.ledger import Ledger
 from tokligenced.gateway.operations import Caller, Operations
+from tokligenced.gateway.organizations import Organizations
 from tokligenced.gateway.people import People, Viewer
 from tokligenced.gateway.relay import Relay
 from tokligenced.gateway.reports import Reports
@@ -25,6 +26,7 @@ class Desk(Struct, frozen=True, kw_only=True):
 
     people: People
     directory: Directory
+    organizations: Organizations
     ledger: Ledger
     books: Books
     reports: Reports

@@ -20,6 +20,12 @@ RIGHTS: Mapping[Role, frozenset[Right]] = {
 }
 
 
+def may_change(own: Role, *roles: Role | None) -> bool:
+    """Whether who has the role `own` may change somebody from, or to, one of `roles`."""
+    needed: Right = "change_owners" if "owner" in roles else "change_members"
+    return needed in RIGHTS[own]
+
+
 class Organizations:
     """Changes who is in organizations; an organization always keeps an owner.
 
@@ -35,6 +41,19 @@ class Organizations:
     async def members(self, org: Organization) -> list[Member]:
         """Everyone in it."""
         return await members.load(self._database, org.id)
+
+    async def of(self, account: Account) -> dict[str, Role]:
+        """What an account is in each organization that it belongs to, by the organization's id."""
+        return await members.roles(self._database, account.id)
+
+    async def role(self, org: Organization, account: Account, *needs: Right) -> Role:
+        """What an account is in an organization. Raises `NotAllowed` where it lacks one of the rights."""
+        own = (await self.of(account)).get(org.id)
+        if own is None:
+            raise NotFound(f"there is no organization {org.slug!r}")
+        if not RIGHTS[own].issuperset(needs):
+            raise NotAllowed(f"that is not for who is {own} of {org.slug!r}")
+        return own
 
     async def put(
         self, org: Organization, account: Account, role: Role, *, by: Account | None, actor: str
@@ -85,8 +104,7 @@ async def _check(tx: Transaction, org: Organization, by: Account | None, roles: 
     own = await members.role(tx, org.id, by.id)
     if own is None:
         raise NotFound(f"there is no organization {org.slug!r}")
-    needed: Right = "change_owners" if "owner" in roles else "change_members"
-    if needed not in RIGHTS[own]:
+    if not may_change(own, *roles):
         raise NotAllowed(f"that is not for who is {own} of {org.slug!r}")
 
 

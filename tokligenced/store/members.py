@@ -26,6 +26,14 @@ async def load(database: Database, org_id: str) -> list[Member]:
     return [Member(account_id=account_id, role=role) for account_id, role in rows]
 
 
+async def roles(database: Database, account_id: str) -> dict[str, Role]:
+    """What an account is in each of its organizations, by their ids."""
+    rows = await database.read(
+        "SELECT org_id, role FROM members WHERE account_id = ? ORDER BY org_id", (account_id,)
+    )
+    return {str(org_id): found for org_id, found in rows}
+
+
 async def role(tx: Transaction, org_id: str, account_id: str) -> Role | None:
     """What an account is in an organization; None: nothing."""
     rows = await tx.execute(

@@ -1,0 +1,186 @@
+import dataclasses
+import html
+import re
+
+import pytest
+from jinja2 import meta
+
+from tests.dashboard.building import PASSWORD, Browser, Building
+from tokligenced.dashboard import organization_pages
+from tokligenced.dashboard.pages import Page
+from tokligenced.dashboard.rendering import Look
+
+PAGES = [
+    each for each in vars(organization_pages).values() if isinstance(each, type) and issubclass(each, Page)
+]
+NASTY = ["<script>alert(1)</script>", "a" * 10_000, "nul\0bell\a@example.com", "", '"><b>x</b>@example.com']
+
+
+def account_id(building: Building, name: str) -> str:
+    """Whose address begins so."""
+    return building.assembly.directory.account(f"{name}@example.com").id
+
+
+async def founded(building: Building) -> tuple[Browser, str]:
+    """The owner of a new organization, acme, and its page."""
+    owner = await building.person("owner@example.com")
+    status, text = await owner.post("/organizations", slug="acme")
+    assert status == 200
+    assert "The organization is made" in text
+    return owner, f"/organizations/{building.assembly.directory.organization('acme').id}"
+
+
+async def joined(building: Building, owner: Browser, place: str, role: str, name: str = "") -> Browser:
+    """Somebody called after their role, taken in by the owner."""
+    browser = await building.person(f"{name or role}@example.com")
+    status, text = await owner.post(f"{place}/members", email=f"{name or role}@example.com", role=role)
+    assert status == 200
+    assert "They belong to the organization now" in text
+    return browser
+
+
+@pytest.mark.parametrize("page", [each for each in PAGES if each is not Page], ids=lambda each: each.__name__)
+def test_template_uses_only_its_page(page: type[Page]) -> None:
+    """A template of organizations shows nothing but the fields of its dataclass, and the frame."""
+    environment = Look().environment
+    assert environment.loader is not None
+    source = environment.loader.get_source(environment, page.template)[0]
+    used = meta.find_undeclared_variables(environment.parse(source))
+    assert used <= {each.name for each in dataclasses.fields(page)} | {"frame", "m"}
+
+
+async def test_founding(building: Building) -> None:
+    """Who makes an organization owns it, finds it in the list, and can't take a name twice."""
+    owner, place = await founded(building)
+    _, text = await owner.get("/organizations")
+    assert f'href="{place}"' in text
+    assert "owner</span>" in text
+    assert 'aria-current="page">Organizations' in text
+    status, text = await owner.post("/organizations", slug="acme")
+    assert status == 400
+    assert "There is already an organization" in text
+    other = await building.person("other@example.com")
+    _, text = await other.get("/organizations")
+    assert "acme" not in text
+
+
+async def test_members_change(building: Building) -> None:
+    """An owner takes people in, gives them other roles and takes them out; each is seen on the page."""
+    owner, place = await founded(building)
+    member = await joined(building, owner, place, "member")
+    of_member = f"{place}/members/{account_id(building, 'member')}"
+    status, text = await member.get(place)
+    assert status == 200
+    assert "Add somebody" not in text
+    assert text.count("<summary>") == 1  # to leave
+    status, text = await owner.post(f"{of_member}/role", role="admin")
+    assert status == 200
+    assert "The role is changed" in text
+    _, text = await member.get(place)
+    assert "Add somebody" in text
+    assert not re.search(r"<option[^>]*>owner", text)
+    status, text = await owner.post(f"{of_member}/remove")
+    assert "They don&#39;t belong" in text
+    status, _ = await member.get(place)
+    assert status == 404
+
+
+async def test_leaving(building: Building) -> None:
+    """Whoever likes leaves, but for the last owner, who is told why not and stays."""
+    owner, place = await founded(building)
+    member = await joined(building, owner, place, "member")
+    status, text = await member.post(f"{place}/members/{account_id(building, 'member')}/remove")
+    assert status == 200
+    assert "You have left" in text
+    for way in ({"role": "admin"}, {}):
+        end = "role" if way else "remove"
+        status, text = await owner.post(f"{place}/members/{account_id(building, 'owner')}/{end}", **way)
+        assert status == 400
+        assert "must keep an owner" in text
+    status, _ = await owner.get(place)
+    assert status == 200
+
+
+async def test_roles_hold(building: Building) -> None:
+    """A member changes nobody and an admin no owner, whatever they send; nothing changes by trying."""
+    owner, place = await founded(building)
+    admin = await joined(building, owner, place, "admin")
+    member = await joined(building, owner, place, "member")
+    await building.person("guest@example.com")
+    ids = {name: f"{place}/members/{account_id(building, name)}" for name in ("owner", "admin", "member")}
+    refused = [
+        (member, f"{place}/members", {"email": "guest@example.com", "role": "member"}),
+        (member, f"{place}/members", {"email": "nobody@example.com", "role": "member"}),
+        (member, f"{ids['member']}/role", {"role": "owner"}),
+        (member, f"{ids['admin']}/remove", {}),
+        (admin, f"{place}/members", {"email": "guest@example.com", "role": "owner"}),
+        (admin, f"{ids['admin']}/role", {"role": "owner"}),
+        (admin, f"{ids['owner']}/role", {"role": "member"}),
+        (admin, f"{ids['owner']}/remove", {}),
+    ]
+    _, before = await owner.get(place)
+    for browser, path, fields in refused:
+        status, text = await browser.post(path, **fields)
+        assert status == 403, path
+        assert "Your role does not allow that" in text
+    assert await owner.get(place) == (200, before)
+
+
+async def test_not_there_for_others(building: Building) -> None:
+    """To strangers an organization is not there, nor what can be done to it or asked through it."""
+    owner, place = await founded(building)
+    await joined(building, owner, place, "member")
+    stranger, visitor = await building.person("stranger@example.com"), await building.visitor()
+    own = f"/organizations/{account_id(building, 'stranger')}"
+    of_member = f"{place}/members/{account_id(building, 'member')}"
+    for missing in (place, own, "/organizations/org_x", "/organizations/%00"):
+        assert (await stranger.get(missing))[0] == 404
+    for email in ("member@example.com", "nobody@example.com", "stranger@example.com"):
+        assert (await stranger.post(f"{place}/members", email=email, role="member"))[0] == 404
+    for end in ("role", "remove"):
+        assert (await stranger.post(f"{of_member}/{end}", role="member"))[0] == 404
+    stranger_there = f"{place}/members/{account_id(building, 'stranger')}"
+    for end in ("role", "remove"):
+        assert (await owner.post(f"{stranger_there}/{end}", role="member"))[0] == 404
+    _, text = await visitor.get(place)
+    assert "<h1>Sign in" in text
+    status, _ = await owner.post(f"{place}/members", origin="http://evil.example", email="x", role="member")
+    assert status == 403
+
+
+async def test_wrong_forms(building: Building) -> None:
+    """Whatever is typed comes back as text beside what is wrong, and takes nobody in."""
+    owner, place = await founded(building)
+    await building.person("guest@example.com")
+    for typed in NASTY:
+        for path, fields in (
+            ("/organizations", {"slug": typed}),
+            (f"{place}/members", {"email": typed, "role": "member"}),
+            (f"{place}/members", {"email": "guest@example.com", "role": typed}),
+            (f"{place}/members/{account_id(building, 'owner')}/role", {"role": typed}),
+        ):
+            status, text = await owner.post(path, **fields)
+            assert status == 400, (path, typed[:50])
+            assert 'role="alert"' in text
+            assert "<script>alert" not in text
+            assert "<b>x" not in text
+    status, text = await owner.post(f"{place}/members", email="owner@example.com", role="member")
+    assert status == 400
+    assert "belongs to acme already" in text
+    status, text = await owner.post(f"{place}/members", email="late@example.com", role="admin")
+    assert "they have to sign up first" in text
+    assert 'value="late@example.com"' in html.unescape(text)
+    assert re.search(r"<option selected>admin", text)
+    _, text = await owner.get(place)
+    assert "guest@example.com" not in text
+
+
+async def test_a_deleted_account_has_left(building: Building) -> None:
+    """Who deletes their account is not among the members any more."""
+    owner, place = await founded(building)
+    member = await joined(building, owner, place, "member")
+    await member.post("/account/settings/delete", password=PASSWORD)
+    status, text = await owner.get(place)
+    assert status == 200
+    assert "deleted.invalid" not in text
+    assert "member@example.com" not in text
