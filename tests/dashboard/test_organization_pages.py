@@ -6,8 +6,9 @@ import pytest
 from jinja2 import meta
 
 from tests.dashboard.building import PASSWORD, Browser, Building
+from tests.dashboard.test_pages import call
 from tokligenced.dashboard import organization_pages
-from tokligenced.dashboard.pages import Page
+from tokligenced.dashboard.pages import Keys, Page
 from tokligenced.dashboard.rendering import Look
 
 PAGES = [
@@ -39,14 +40,16 @@ async def joined(building: Building, owner: Browser, place: str, role: str, name
     return browser
 
 
-@pytest.mark.parametrize("page", [each for each in PAGES if each is not Page], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "page", [each for each in PAGES if each not in (Page, Keys)], ids=lambda each: each.__name__
+)
 def test_template_uses_only_its_page(page: type[Page]) -> None:
     """A template of organizations shows nothing but the fields of its dataclass, and the frame."""
     environment = Look().environment
     assert environment.loader is not None
     source = environment.loader.get_source(environment, page.template)[0]
     used = meta.find_undeclared_variables(environment.parse(source))
-    assert used <= {each.name for each in dataclasses.fields(page)} | {"frame", "m"}
+    assert used <= {each.name for each in dataclasses.fields(page)} | {"frame", "m", "o"}
 
 
 async def test_founding(building: Building) -> None:
@@ -184,3 +187,75 @@ async def test_a_deleted_account_has_left(building: Building) -> None:
     assert status == 200
     assert "deleted.invalid" not in text
     assert "member@example.com" not in text
+
+
+async def test_keys(building: Building) -> None:
+    """A key of the organization is shown once, calls at its expense, is rotated and revoked."""
+    owner, place = await founded(building)
+    admin = await joined(building, owner, place, "admin")
+    org = building.assembly.directory.organization("acme")
+    assembly = building.assembly
+    await assembly.front.ledger.credit(org, 10**9, reference="r1", note=None, actor="cli")
+    status, text = await admin.post(f"{place}/keys", name="shared", spend_cap="1.50", concurrency="2")
+    assert status == 200
+    found = re.search(r"<code>(tk-\w{36})</code>", text)
+    assert found is not None
+    assert f'href="{place}/keys"' in text
+    key = next(each for each in assembly.directory.list_keys() if each.payer_id == org.id)
+    await call(admin, found[1])
+    assert assembly.front.ledger.balance(org).balance < 10**9
+    _, text = await owner.get(f"{place}/keys")
+    assert "shared" in text
+    assert found[1] not in text
+    assert "cap $1.50" in text
+    status, text = await owner.post(f"{place}/keys/{key.id}/rotate", overlap="1h")
+    assert status == 200
+    assert "It is shown only now" in text
+    status, text = await owner.post(f"{place}/keys/{key.id}/revoke")
+    assert status == 200
+    assert "The key is revoked" in text
+    status, text = await owner.post(f"{place}/keys/{key.id}/rotate", overlap="1h")
+    assert status == 400
+    assert 'role="alert"' in text
+    _, text = await owner.get("/account/keys")
+    assert "shared" not in text
+
+
+async def test_keys_by_role(building: Building) -> None:
+    """A member sees the keys and changes none; to strangers, and by another address, none is there."""
+    owner, place = await founded(building)
+    member = await joined(building, owner, place, "member")
+    stranger = await building.person("stranger@example.com")
+    await owner.post(f"{place}/keys", name="shared")
+    await owner.post("/account/keys", name="own")
+    ids = {each.name: each.id for each in building.assembly.directory.list_keys()}
+    of_key = f"{place}/keys/{ids['shared']}"
+    _, text = await member.get(f"{place}/keys")
+    assert "shared" in text
+    assert "<form" not in text.split("<main")[1]
+    for browser, expected in ((member, 403), (stranger, 404)):
+        assert (await browser.post(f"{place}/keys", name="mine"))[0] == expected
+        assert (await browser.post(f"{of_key}/revoke"))[0] == expected
+        assert (await browser.post(f"{of_key}/rotate", overlap="0s"))[0] == expected
+    assert (await stranger.get(f"{place}/keys"))[0] == 404
+    assert (await owner.post(f"{place}/keys/{ids['own']}/revoke"))[0] == 404
+    assert (await owner.post(f"/account/keys/{ids['shared']}/revoke"))[0] == 404
+    assert all(each.revoked_at is None for each in building.assembly.directory.list_keys())
+    assert len(ids) == 2
+
+
+async def test_wrong_keys(building: Building) -> None:
+    """What a key can't be is told at the form as text, and makes none."""
+    owner, place = await founded(building)
+    for typed in ("a" * 10_000, "nul\0bell\a", "", "line\nline"):
+        assert (await owner.post(f"{place}/keys", name=typed))[0] == 400
+    for field in ("expires_at", "spend_cap", "concurrency"):
+        for typed in NASTY[:3]:
+            status, text = await owner.post(f"{place}/keys", name="k", **{field: typed})
+            assert status == 400, field
+            assert 'role="alert"' in text
+            assert "<script>alert" not in text
+    assert building.assembly.directory.list_keys() == []
+    await owner.post(f"{place}/keys", name=NASTY[0])
+    _, text = await owner.get(f"{place}/keys")
+    assert html.escape(NASTY[0]) in text

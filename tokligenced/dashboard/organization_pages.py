@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokligenced.dashboard.pages import Page
+from tokligenced.dashboard.pages import Keys, Page
 from tokligenced.store.members import Role
 
 
@@ -49,3 +49,12 @@ class Members(Page):
     email: str = ""
     chosen: str = "member"
     error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrganizationKeys(Keys):
+    """An organization's keys."""
+
+    template = "organization-keys.html"
+    id: str
+    slug: str

@@ -216,9 +216,14 @@ class KeyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys(Page):
-    """An account's keys, and the form for another; `values` is what was typed when it was refused."""
+    """A payer's keys, and the form for another; `values` is what was typed when it was refused.
+
+    `place` is the page's address; who is not `changing` only looks.
+    """
 
     template = "keys.html"
+    place: str = "/account/keys"
+    changing: bool = True
     rows: list[KeyRow]
     models: list[str]
     error: str = ""
@@ -228,9 +233,10 @@ class Keys(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class NewKey(Page):
-    """A new key, shown this once, with snippets that hold it."""
+    """A new key, shown this once, with snippets that hold it; `place` is the address of all keys."""
 
     template = "new-key.html"
+    place: str
     name: str
     key: str
     base_url: str

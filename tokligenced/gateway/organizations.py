@@ -10,13 +10,13 @@ from tokligenced.store import audit, members
 from tokligenced.store.database import Database, Transaction
 from tokligenced.store.members import Member, Role
 
-Right = Literal["change_members", "change_owners"]
+Right = Literal["change_members", "change_owners", "change_keys"]
 
 # What a role may do beyond seeing the organization.
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     "member": frozenset(),
-    "admin": frozenset({"change_members"}),
-    "owner": frozenset({"change_members", "change_owners"}),
+    "admin": frozenset({"change_members", "change_keys"}),
+    "owner": frozenset({"change_members", "change_owners", "change_keys"}),
 }
 
 
