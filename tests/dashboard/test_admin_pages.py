@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -220,3 +221,90 @@ async def test_calculator(building: Building) -> None:
         assert status == 400, wrong
         assert 'role="alert"' in text
         assert "<b>" not in text
+
+
+async def test_try_a_provider(building: Building) -> None:
+    """What came of a provider's trial stays on the page; one that is not there can't be tried."""
+    root = await administrator(building)
+    _, text = await root.get("/admin/providers")
+    assert "Last trial" not in text
+    status, text = await root.post("/admin/providers/demo/test")
+    assert status == 200
+    assert "The provider was tried." in text
+    assert "answered" in text
+    assert "Last trial" in (await root.get("/admin/providers"))[1]
+    assert (await root.post("/admin/providers/%3Cb%3E/test"))[0] == 404
+    assert (await root.post("/admin/providers/demo/test", origin="https://evil.example"))[0] == 403
+
+
+async def test_everybodys_requests(building: Building) -> None:
+    """Everybody's calls are found by who paid, and each is shown with its arithmetic."""
+    person = await building.person("caller@example.com")
+    call_id = await call(person, await new_key(person))
+    root = await administrator(building)
+    for query in ("", "?account=caller@example.com&status=200", "?model=demo-chat&provider=demo"):
+        status, text = await root.get(f"/admin/requests{query}")
+        assert status == 200
+        assert call_id in text, query
+    for query in ("?status=404", "?account=root@example.com"):
+        assert "No requests" in (await root.get(f"/admin/requests{query}"))[1]
+    status, text = await root.get(f"/admin/requests/{call_id}")
+    assert status == 200
+    assert "caller@example.com" in text
+    assert "Charged, rounded up once" in text
+    assert (await root.get("/admin/requests/req_none"))[0] == 404
+    for query in ("?status=-1", f"?status={'9' * 400}", "?account=%3Cb%3E", "?account=a@b.example&org=c"):
+        status, text = await root.get(f"/admin/requests{query}")
+        assert status == 400, query
+        assert 'role="alert"' in text
+        assert "<b>" not in text
+
+
+async def test_requests_by_page(building: Building) -> None:
+    """Calls are listed a page at a time, the newest first."""
+    person = await building.person("caller@example.com")
+    key = await new_key(person)
+    made = [await call(person, key) for _ in range(51)]
+    root = await administrator(building)
+    _, text = await root.get("/admin/requests")
+    assert made[1] in text
+    assert made[0] not in text
+    more = re.search(r'href="(/admin/requests\?after=\w+)"', text)
+    assert more is not None
+    _, text = await root.get(more[1])
+    assert made[0] in text
+    assert made[1] not in text
+
+
+async def test_audit(building: Building) -> None:
+    """The trail names who did what, and what people typed stays text there."""
+    person = await building.person("owner@example.com")
+    await person.post("/account/keys", name="<b>key</b>")
+    root = await administrator(building)
+    status, text = await root.get("/admin/audit")
+    assert status == 200
+    assert "owner@example.com" in text
+    assert "key.created" in text
+    assert "<b>" not in text
+    (key,) = building.assembly.directory.list_keys()
+    _, text = await root.get(f"/admin/audit?subject={key.id}")
+    assert "account.created" not in text
+    assert "Nothing recorded" in (await root.get("/admin/audit?subject=%3Cb%3E"))[1]
+    for after in ("-1", "x", "9" * 400):
+        assert (await root.get(f"/admin/audit?after={after}"))[0] == 400, after
+
+
+async def test_configuration(building: Building) -> None:
+    """Values are shown by the file that owns them; a file that can't be used is refused in words."""
+    root = await administrator(building)
+    _, text = await root.get("/admin/config")
+    assert "providers.demo.type" in text
+    _, text = await root.post("/admin/config/reload")
+    assert "The configuration is in use." in text
+    path = Path(building.assembly.database.path).parent / "config.toml"
+    path.write_text(path.read_text() + "\n[<b>]\n")
+    status, text = await root.post("/admin/config/reload")
+    assert status == 400
+    assert 'role="alert"' in text
+    assert "<b>" not in text
+    assert (await root.get("/models"))[0] == 200

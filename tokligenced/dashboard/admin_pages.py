@@ -61,3 +61,52 @@ class Prices(Page):
     cost: Object | None
     error: str
     values: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Providers(Page):
+    """Providers and their state; `trials` is what came of the last trial of each, by name."""
+
+    template = "admin-providers.html"
+    rows: list[Object]
+    trials: dict[str, Object]
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllCalls(Page):
+    """Everybody's calls; `values` is what was asked for, `more` the address of the next page."""
+
+    template = "admin-requests.html"
+    rows: list[Object]
+    values: dict[str, str]
+    error: str
+    more: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyCall(Page):
+    """One call, whoever paid for it, with its arithmetic."""
+
+    template = "admin-request.html"
+    call: Object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail(Page):
+    """Who did what, the newest first; `names` tells addresses and slugs by their ids."""
+
+    template = "admin-audit.html"
+    rows: list[tuple[Object, str]]
+    names: dict[str, str]
+    subject: str
+    more: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration(Page):
+    """Which file owns each value, never the values."""
+
+    template = "admin-config.html"
+    config: Object
+    error: str = ""

@@ -11,6 +11,8 @@ from tokligenced.dashboard import (
     admin,
     admin_accounts,
     admin_models,
+    admin_records,
+    admin_serving,
     billing,
     entry,
     keys,
@@ -42,6 +44,8 @@ ROUTES: tuple[Route, ...] = (
     *admin.ROUTES,
     *admin_accounts.ROUTES,
     *admin_models.ROUTES,
+    *admin_serving.ROUTES,
+    *admin_records.ROUTES,
 )
 
 

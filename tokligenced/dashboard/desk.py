@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Struct, field
 from multidict import MultiMapping
 
 from tokligenced.clock import Clock
@@ -13,7 +13,7 @@ from tokligenced.domain import Account
 from tokligenced.gateway.books import Books
 from tokligenced.gateway.directory import Directory
 from tokligenced.gateway.ledger import Ledger
-from tokligenced.gateway.operations import Caller, Operations
+from tokligenced.gateway.operations import Caller, Object, Operations
 from tokligenced.gateway.organizations import Organizations
 from tokligenced.gateway.people import People, Viewer
 from tokligenced.gateway.relay import Relay
@@ -22,7 +22,10 @@ from tokligenced.gateway.routing import Router
 
 
 class Desk(Struct, frozen=True, kw_only=True):
-    """The services behind the pages; `public_url` is where clients reach the gateway, without a slash."""
+    """The services behind the pages; `public_url` is where clients reach the gateway, without a slash.
+
+    `trials` is what came of the last trial of each provider, by its name.
+    """
 
     people: People
     directory: Directory
@@ -35,6 +38,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     relay: Relay
     clock: Clock
     public_url: str
+    trials: dict[str, Object] = field(default_factory=dict)
 
 
 class Visit(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,8 @@ NOTICES = {
     "left": "You have left the organization.",
     "credited": "The credit is in the books, once for its reference.",
     "terms": "The terms are changed.",
+    "tried": "The provider was tried.",
+    "reloaded": "The configuration is in use.",
 }
 
 
@@ -50,6 +52,10 @@ NAVIGATION = (
     Entrance("/admin", "Overview", "admin"),
     Entrance("/admin/accounts", "Accounts", "admin"),
     Entrance("/admin/models", "Models", "admin"),
+    Entrance("/admin/providers", "Providers", "admin"),
+    Entrance("/admin/requests", "Requests", "admin"),
+    Entrance("/admin/audit", "Audit", "admin"),
+    Entrance("/admin/config", "Configuration", "admin"),
 )
 
 
