@@ -128,6 +128,8 @@ async def test_credit(building: Building) -> None:
         assert "The credit is in the books" in text
         assert "<dd>$7.50" in text
     actor = directory.account("root@example.com").id
+    assert (await root.get(f"/admin/requests?account={account.email}"))[0] == 200
+    assert f'href="/admin/audit?subject={account.id}"' in text
     records = await audit.page(building.assembly.database, subject=account.id, before=None, limit=9)
     assert [each.actor for each in records if each.action == "payer.credited"][:1] == [actor]
     for fields in (
