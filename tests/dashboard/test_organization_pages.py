@@ -8,7 +8,7 @@ from jinja2 import meta
 from tests.dashboard.building import PASSWORD, Browser, Building
 from tests.dashboard.test_pages import call
 from tokligenced.dashboard import organization_pages
-from tokligenced.dashboard.pages import Keys, Page
+from tokligenced.dashboard.pages import Billing, Keys, Page, UsageReport
 from tokligenced.dashboard.rendering import Look
 
 PAGES = [
@@ -41,7 +41,9 @@ async def joined(building: Building, owner: Browser, place: str, role: str, name
 
 
 @pytest.mark.parametrize(
-    "page", [each for each in PAGES if each not in (Page, Keys)], ids=lambda each: each.__name__
+    "page",
+    [each for each in PAGES if each not in (Page, Keys, Billing, UsageReport)],
+    ids=lambda each: each.__name__,
 )
 def test_template_uses_only_its_page(page: type[Page]) -> None:
     """A template of organizations shows nothing but the fields of its dataclass, and the frame."""
@@ -259,3 +261,35 @@ async def test_wrong_keys(building: Building) -> None:
     await owner.post(f"{place}/keys", name=NASTY[0])
     _, text = await owner.get(f"{place}/keys")
     assert html.escape(NASTY[0]) in text
+
+
+async def test_usage_and_money(building: Building) -> None:
+    """Whoever is in the organization sees its use, by key as well, and its money; strangers see neither."""
+    owner, place = await founded(building)
+    member = await joined(building, owner, place, "member")
+    stranger = await building.person("stranger@example.com")
+    org = building.assembly.directory.organization("acme")
+    ledger = building.assembly.front.ledger
+    await ledger.credit(org, 10**9, reference="<b>r1</b>", note="<i>gift</i>", actor="cli")
+    _, text = await owner.post(f"{place}/keys", name="<u>shared")
+    found = re.search(r"<code>(tk-\w{36})</code>", text)
+    assert found is not None
+    call_id = await call(owner, found[1])
+    _, text = await member.get(f"{place}/usage?by=key&days=7")
+    assert "&lt;u&gt;shared" in text
+    assert f'action="{place}/usage"' in text
+    assert f'href="{place}/usage.csv?by=key' in text
+    _, text = await member.get(f"{place}/usage.csv?by=model")
+    assert "demo-chat,1,0," in text
+    _, text = await member.get(f"{place}/billing")
+    assert "+$1.00" in text
+    assert "&lt;b&gt;r1" in text
+    assert "&lt;i&gt;gift" in text
+    assert call_id not in text
+    for part in ("usage", "usage.csv", "billing"):
+        assert (await stranger.get(f"{place}/{part}"))[0] == 404
+    for nonsense in ("?before=%00", "?before=" + "9" * 8_000, "?by=%3Cscript%3E&metric=x&days=-1"):
+        for part in ("usage", "billing"):
+            assert (await member.get(f"{place}/{part}{nonsense}"))[0] in (200, 400)
+    _, text = await owner.get("/account/usage?by=key")
+    assert "shared" not in text

@@ -1,9 +1,17 @@
 """Money: the balance, what is held, movements, and a month on paper."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 from tokligenced.dashboard import pages, periods
 from tokligenced.dashboard.desk import Answer, Desk, Route, Visit
 from tokligenced.dashboard.usage import address
+from tokligenced.domain import Account, Organization
 
+B = TypeVar("B", bound=pages.Billing)
+
+_PLACE = "/account/billing"
 _PAGE = 50
 _MOST_CREDITS = 500
 _LONGEST = 18  # digits of an entry's number
@@ -12,21 +20,28 @@ _LONGEST = 18  # digits of an entry's number
 async def billing(desk: Desk, visit: Visit) -> Answer:
     """The balance, open holds and the newest movements."""
     account = visit.account
+    months = periods.months(account.created_at, desk.clock.wall_ms())
+    return await movements(desk, visit, account, partial(pages.Billing, months=months))
+
+
+async def movements(
+    desk: Desk, visit: Visit, payer: Account | Organization, make: Callable[..., B], place: str = _PLACE
+) -> B:
+    """A payer's balance, open holds and newest movements as the page that `make` makes of them."""
     now = desk.clock.wall_ms()
     text = visit.query("before")
     before = int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST else None
-    rows, more = await desk.books.movements(account.id, since=0, until=now + 1, before=before, limit=_PAGE)
-    there = desk.ledger.balance(account)
-    return pages.Billing(
-        account=account.id,
+    rows, more = await desk.books.movements(payer.id, since=0, until=now + 1, before=before, limit=_PAGE)
+    there = desk.ledger.balance(payer)
+    return make(
+        account=payer.id,
         balance=there.balance,
         held=there.held,
         available=there.available,
-        unlimited=account.unlimited,
-        holds=await desk.books.open_holds(account.id),
+        unlimited=payer.unlimited,
+        holds=await desk.books.open_holds(payer.id),
         rows=rows,
-        more=address("/account/billing", before=str(rows[-1].seq)) if more else "",
-        months=periods.months(account.created_at, now),
+        more=address(place, before=str(rows[-1].seq)) if more else "",
     )
 
 

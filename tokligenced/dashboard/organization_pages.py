@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokligenced.dashboard.pages import Keys, Page
+from tokligenced.dashboard.pages import Billing, Keys, Page, UsageReport
 from tokligenced.store.members import Role
 
 
@@ -56,5 +56,23 @@ class OrganizationKeys(Keys):
     """An organization's keys."""
 
     template = "organization-keys.html"
+    id: str
+    slug: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrganizationUsage(UsageReport):
+    """What was used at an organization's expense."""
+
+    template = "organization-usage.html"
+    id: str
+    slug: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrganizationBilling(Billing):
+    """An organization's balance and movements."""
+
+    template = "organization-billing.html"
     id: str
     slug: str

@@ -251,9 +251,10 @@ class NewKey(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class UsageReport(Page):
-    """What was used: a chart by day, a table by `by`."""
+    """What was used: a chart by day, a table by `by`; `place` is the page's address."""
 
     template = "usage.html"
+    place: str = "/account/usage"
     metric: str
     by: str
     days: int
@@ -292,9 +293,13 @@ class CallPage(Page):
 
 @dataclass(frozen=True, kw_only=True)
 class Billing(Page):
-    """Balance, what is held, and movements; `account` tells which way money went."""
+    """Balance, what is held, and movements; `account` tells which way money went.
+
+    `calls` is the address below which the calls are, empty where there are no pages of them.
+    """
 
     template = "billing.html"
+    calls: str = "/account/requests"
     account: str
     balance: int
     held: int

@@ -3,6 +3,8 @@
 import asyncio
 import csv
 import io
+from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -12,6 +14,8 @@ from tokligenced.dashboard.desk import Answer, Desk, Route, Visit
 from tokligenced.dashboard.rendering import number, usd
 from tokligenced.domain import decimal_usd
 from tokligenced.store.books import GROUPINGS, By, Used
+
+R = TypeVar("R", bound=pages.UsageReport)
 
 _METRICS = {
     "cost_nano": "Spend",
@@ -26,11 +30,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 async def usage(desk: Desk, visit: Visit) -> Answer:
     """The chart and the table."""
+    return await report(desk, visit, visit.account.id, pages.UsageReport)
+
+
+async def report(desk: Desk, visit: Visit, payer_id: str, make: Callable[..., R]) -> R:
+    """A payer's use as the page that `make` makes of it."""
     metric = visit.query("metric") if visit.query("metric") in _METRICS else "cost_nano"
     by, days = _asked(visit)
     since, until = _range(desk, days)
-    account_id = visit.account.id
-    wanted = [desk.books.used(account_id, since=since, until=until, by=each) for each in _both(by)]
+    wanted = [desk.books.used(payer_id, since=since, until=until, by=each) for each in _both(by)]
     daily, *others = await asyncio.gather(*wanted)
     rows = others[0] if others else daily
     shown = usd if metric == "cost_nano" else number
@@ -38,7 +46,7 @@ async def usage(desk: Desk, visit: Visit) -> Answer:
         (each.label, getattr(each, metric), shown(getattr(each, metric)))
         for each in periods.each_day(daily, since, until)
     ]
-    return pages.UsageReport(
+    return make(
         metric=metric,
         by=by,
         days=days,
@@ -48,7 +56,7 @@ async def usage(desk: Desk, visit: Visit) -> Answer:
         chart=charts.bars(points, f"{_METRICS[metric]} by day, last {days} days"),
         rows=rows[::-1] if by == "day" else rows,
         total=periods.total(rows),
-        names=key_names(desk, visit),
+        names=_names(desk, payer_id),
     )
 
 
@@ -70,19 +78,28 @@ def _range(desk: Desk, days: int) -> tuple[int, int]:
 
 def key_names(desk: Desk, visit: Visit) -> dict[str, str]:
     """What the account's keys are called, by their ids."""
+    return _names(desk, visit.account.id)
+
+
+def _names(desk: Desk, payer_id: str) -> dict[str, str]:
     return {
         key.id: f"{key.name} ({key.prefix}…)"
         for key in desk.directory.list_keys()
-        if key.payer_id == visit.account.id
+        if key.payer_id == payer_id
     }
 
 
 async def table(desk: Desk, visit: Visit) -> web.Response:
     """The table as CSV."""
+    return await sheet(desk, visit, visit.account.id)
+
+
+async def sheet(desk: Desk, visit: Visit, payer_id: str) -> web.Response:
+    """A payer's table as CSV."""
     by, days = _asked(visit)
     since, until = _range(desk, days)
-    rows: list[Used] = await desk.books.used(visit.account.id, since=since, until=until, by=by)
-    names = key_names(desk, visit)
+    rows: list[Used] = await desk.books.used(payer_id, since=since, until=until, by=by)
+    names = _names(desk, payer_id)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([by, "calls", "errors", "prompt_tokens", "completion_tokens", "cost_usd"])
